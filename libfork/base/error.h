@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Filling struct lf_error. The innermost function that knows what went wrong
+ * says so exactly; outer ones may prefix what they were doing.
+ */
+#ifndef BASE_ERROR_H
+#define BASE_ERROR_H
+
+#include <libfork/error.h>
+
+#include <stdarg.h>
+
+/*
+ * Sets the message and returns -code. `code` is a positive errno. Control
+ * characters in the finished message are shown as '?', so that outside data
+ * in it can neither break the line nor reach a terminal.
+ */
+int error_set(struct lf_error *error, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4), cold));
+int error_vset(struct lf_error *error, int code, const char *format,
+    va_list args) __attribute__((format(printf, 3, 0), cold));
+
+/* As error_set, with ": " and the text of errno `code` at the end. */
+int error_sys(struct lf_error *error, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4), cold));
+
+/* Puts a prefix and ": " before the message; returns the error's code. */
+int error_prefix(struct lf_error *error, int rc, const char *format, ...)
+    __attribute__((format(printf, 3, 4), cold));
+
+/* "out of memory" with -ENOMEM; never fails itself. */
+int error_nomem(struct lf_error *error) __attribute__((cold));
+
+#endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The table's ordinary content: one plain function around each call, which
+ * also gives variadic calls (open, fcntl, ioctl) a fixed type.
+ */
+#include "base/sys.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#define SYS_CALL(result, name, params, args, failure, error) \
+	static result plain_##name params                    \
+	{                                                    \
+		return name args;                            \
+	}
+#include "base/sys_calls.def"
+#undef SYS_CALL
+
+#define SYS_CALL(result, name, params, args, failure, error) \
+	.name = plain_##name,
+struct sys_table sys = {
+#include "base/sys_calls.def"
+};
+#undef SYS_CALL

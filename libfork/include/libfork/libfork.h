@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * libfork: forking of virtual machines on KVM and QEMU. This header brings in
+ * all others.
+ */
+#ifndef LIBFORK_LIBFORK_H
+#define LIBFORK_LIBFORK_H
+
+#include <libfork/error.h>
+#include <libfork/log.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The library's version, "MAJOR.MINOR.PATCH"; static storage. */
+LF_API const char *lf_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,1 @@
+libfork_sources +=

@@ -1,0 +1,45 @@
+# Tests, one folder per layer. Programs with Criterion run through automake's
+# TAP driver; the last line of `make check` is "N passed, N failed, N skipped".
+
+LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) \
+	$(top_srcdir)/build-aux/tap-driver.sh
+LOG_COMPILER = $(SHELL) $(top_srcdir)/tests/lib/run-criterion
+TEST_EXTENSIONS = .sh
+SH_LOG_DRIVER = $(LOG_DRIVER)
+SH_LOG_COMPILER = $(SHELL)
+AM_TESTS_ENVIRONMENT = \
+	top_srcdir='$(abs_top_srcdir)' top_builddir='$(abs_top_builddir)'; \
+	export top_srcdir top_builddir;
+EXTRA_DIST += tests/lib/run-criterion tests/lib/summary
+
+test_cppflags = $(AM_CPPFLAGS) -I$(top_srcdir)/tests $(CRITERION_CFLAGS) \
+	$(JANSSON_CFLAGS) $(XML_CFLAGS)
+test_libs = libfork/libcore.la $(CRITERION_LIBS)
+
+# Helpers that all test programs link.
+noinst_LTLIBRARIES += tests/lib/libtest.la
+tests_lib_libtest_la_SOURCES = \
+	tests/lib/fault.c \
+	tests/lib/fault.h
+tests_lib_libtest_la_CPPFLAGS = $(test_cppflags)
+
+include tests/unit/local.mk
+
+# Builds and runs all tests, then prints the closing line. One test at a time:
+# many of them start virtual machines, and the machine is small.
+check-all:
+	@rm -f tests/*/*.trs tests/*.trs
+	@$(MAKE) --no-print-directory check AM_COLOR_TESTS=no \
+		>tests/check.log 2>&1 || true; \
+	grep -E '^(PASS|FAIL|SKIP|ERROR|XPASS): ' tests/check.log | \
+		grep -v '^PASS' || true
+	@$(SHELL) $(top_srcdir)/tests/lib/summary '$(abs_top_builddir)'
+
+# The same with the long counts.
+soak:
+	@LF_SOAK=1 $(MAKE) --no-print-directory check-all
+
+lint:
+	@$(SHELL) $(top_srcdir)/tests/lib/lint '$(abs_top_srcdir)'
+.PHONY: check-all soak lint
+EXTRA_DIST += tests/lib/lint

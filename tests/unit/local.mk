@@ -1,0 +1,12 @@
+# unit: one test_<module>.c per module; anywhere, in milliseconds.
+
+if HAVE_CRITERION
+unit_tests = \
+	tests/unit/test_base
+
+check_PROGRAMS += $(unit_tests)
+TESTS += $(unit_tests)
+
+tests_unit_test_base_CPPFLAGS = $(test_cppflags)
+tests_unit_test_base_LDADD = tests/lib/libtest.la $(test_libs)
+endif
