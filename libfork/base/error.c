@@ -30,44 +30,41 @@ make_printable(char *s)
 			*s = '?';
 }
 
-int
-error_vset(struct lf_error *error, int code, const char *format, va_list args)
+void
+error_vfill(struct lf_error *error, int code, const char *format, va_list args)
 {
 	if (error != NULL) {
 		error->code = -code;
 		vsnprintf(error->message, sizeof(error->message), format, args);
 		make_printable(error->message);
 	}
-	return -code;
 }
 
-int
-error_set(struct lf_error *error, int code, const char *format, ...)
+void
+error_fill(struct lf_error *error, int code, const char *format, ...)
 {
 	va_list args;
 
 	va_start(args, format);
-	error_vset(error, code, format, args);
+	error_vfill(error, code, format, args);
 	va_end(args);
-	return -code;
 }
 
-int
-error_sys(struct lf_error *error, int code, const char *format, ...)
+void
+error_fill_sys(struct lf_error *error, int code, const char *format, ...)
 {
 	char reason[128];
 	size_t used;
 	va_list args;
 
 	if (error == NULL)
-		return -code;
+		return;
 	va_start(args, format);
-	error_vset(error, code, format, args);
+	error_vfill(error, code, format, args);
 	va_end(args);
 	used = strlen(error->message);
 	snprintf(error->message + used, sizeof(error->message) - used, ": %s",
 	    strerror_r(code, reason, sizeof(reason)));
-	return -code;
 }
 
 int
@@ -81,7 +78,7 @@ error_prefix(struct lf_error *error, int rc, const char *format, ...)
 		return rc;
 	memcpy(inner, error->message, sizeof(inner));
 	va_start(args, format);
-	error_vset(error, -rc, format, args);
+	error_vfill(error, -rc, format, args);
 	va_end(args);
 	used = strlen(error->message);
 	snprintf(error->message + used, sizeof(error->message) - used, ": %s",

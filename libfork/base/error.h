@@ -11,17 +11,31 @@
 #include <stdarg.h>
 
 /*
- * Sets the message and returns -code. `code` is a positive errno. Control
- * characters in the finished message are shown as '?', so that outside data
- * in it can neither break the line nor reach a terminal.
+ * Sets the message and has the value -code. `code` is a positive errno.
+ * Control characters in the finished message are shown as '?', so that outside
+ * data in it can neither break the line nor reach a terminal. A macro, so that
+ * the compiler sees that the result of a constant code is not 0.
  */
-int error_set(struct lf_error *error, int code, const char *format, ...)
-    __attribute__((format(printf, 3, 4), cold));
-int error_vset(struct lf_error *error, int code, const char *format,
-    va_list args) __attribute__((format(printf, 3, 0), cold));
+#define error_set(error, code, ...)                      \
+	({                                               \
+		int code_ = (code);                      \
+		error_fill((error), code_, __VA_ARGS__); \
+		-code_;                                  \
+	})
 
 /* As error_set, with ": " and the text of errno `code` at the end. */
-int error_sys(struct lf_error *error, int code, const char *format, ...)
+#define error_sys(error, code, ...)                          \
+	({                                                   \
+		int code_ = (code);                          \
+		error_fill_sys((error), code_, __VA_ARGS__); \
+		-code_;                                      \
+	})
+
+void error_fill(struct lf_error *error, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4), cold));
+void error_vfill(struct lf_error *error, int code, const char *format,
+    va_list args) __attribute__((format(printf, 3, 0), cold));
+void error_fill_sys(struct lf_error *error, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4), cold));
 
 /* Puts a prefix and ": " before the message; returns the error's code. */

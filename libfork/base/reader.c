@@ -37,7 +37,7 @@ int
 reader_u8(struct reader *r, const char *field, uint8_t *ret_value,
     struct lf_error *error)
 {
-	const uint8_t *bytes;
+	const uint8_t *bytes = NULL;
 	int rc = reader_bytes(r, field, 1, &bytes, error);
 
 	if (rc == 0)
