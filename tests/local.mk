@@ -6,7 +6,7 @@ LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) \
 LOG_COMPILER = $(SHELL) $(top_srcdir)/tests/lib/run-criterion
 TEST_EXTENSIONS = .sh
 SH_LOG_DRIVER = $(LOG_DRIVER)
-SH_LOG_COMPILER = $(SHELL)
+SH_LOG_COMPILER = bash
 AM_TESTS_ENVIRONMENT = \
 	top_srcdir='$(abs_top_srcdir)' top_builddir='$(abs_top_builddir)'; \
 	export top_srcdir top_builddir;
@@ -23,6 +23,7 @@ tests_lib_libtest_la_SOURCES = \
 	tests/lib/fault.h
 tests_lib_libtest_la_CPPFLAGS = $(test_cppflags)
 
+include tests/tree/local.mk
 include tests/unit/local.mk
 
 # Builds and runs all tests, then prints the closing line. One test at a time:

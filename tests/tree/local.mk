@@ -1,0 +1,4 @@
+# tree: what the source tree promises about itself.
+
+TESTS += tests/tree/test-layers.sh tests/tree/test-exports.sh
+EXTRA_DIST += tests/tree/test-layers.sh tests/tree/test-exports.sh

@@ -1,0 +1,75 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# A lower layer never includes a higher one; programs include libfork's public
+# headers, the convenience libraries and base only; and each library that only
+# one room may use is used in that room only.
+set -eu
+: "${top_srcdir:?set by make check}" "${top_builddir:?set by make check}"
+cd "$top_srcdir"
+count=0
+failed=0
+
+ok() {
+	count=$((count + 1))
+	if [ -z "$2" ]; then
+		echo "ok $count - $1"
+	else
+		echo "not ok $count - $1"
+		echo "$2" | sed 's/^/# /'
+		failed=1
+	fi
+}
+
+# may ROOM ALLOWED...: what ROOM includes of the other rooms.
+rooms='base memory cpu insn kvm qemu snapshot domain vmi cover fuzz config control'
+may() {
+	room=$1
+	shift
+	[ -d "libfork/$room" ] || return 0
+	wrong=
+	for other in $rooms; do
+		case " $room $* " in
+		*" $other "*) continue ;;
+		esac
+		wrong="$wrong$(grep -rnE "#include \"$other/" "libfork/$room" || true)"
+	done
+	ok "$room includes itself and: $*" "$wrong"
+}
+
+low=(base)
+mid=(base memory cpu insn)
+may base
+may memory "${low[@]}"
+may cpu "${low[@]}" memory
+may insn "${low[@]}" cpu
+may kvm "${mid[@]}"
+may qemu "${mid[@]}"
+may snapshot "${mid[@]}" kvm qemu
+may domain "${mid[@]}" kvm qemu snapshot
+may vmi "${mid[@]}" kvm qemu snapshot domain
+may cover "${mid[@]}" kvm qemu snapshot domain vmi
+may fuzz "${mid[@]}" kvm qemu snapshot domain vmi cover
+may config "${low[@]}"
+may control "${low[@]}"
+
+for program in forkd xlfork; do
+	ok "$program uses public headers, config, control and base" "$(
+		grep -rnE '#include "(memory|cpu|insn|kvm|qemu|snapshot|domain|vmi|cover|fuzz)/' \
+			"$program" || true)"
+done
+ok "public headers include public headers only" \
+	"$(grep -rnE '#include "' libfork/include || true)"
+
+only() {
+	ok "$1 is used in $3 only" "$(
+		grep -rnE "#include <$2" libfork forkd xlfork |
+			grep -vE "^($3)/" || true)"
+}
+only linux/kvm.h 'linux/kvm\.h>' libfork/kvm
+only capstone 'capstone' libfork/insn
+only libseccomp 'seccomp\.h>' forkd
+only libxml2 'libxml/' libfork/config
+only libsmartcols 'libsmartcols' xlfork
+
+echo "1..$count"
+exit $failed
