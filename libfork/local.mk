@@ -6,6 +6,7 @@ libfork_sources =
 include_libforkdir = $(includedir)/libfork
 include_libfork_HEADERS = \
 	libfork/include/libfork/error.h \
+	libfork/include/libfork/launcher.h \
 	libfork/include/libfork/libfork.h \
 	libfork/include/libfork/log.h
 

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * How libfork gets the programs that it cannot do without: QEMU, an overlay
+ * for a disk, the probe guest. A domain on QEMU asks its launcher for them and
+ * never starts anything itself, because the process that it lives in may be
+ * one that is not allowed to. forkd's domain processes bring a launcher that
+ * asks the daemon; lf_launcher_spawn_new() makes one that starts the programs
+ * from this process.
+ */
+#ifndef LIBFORK_LAUNCHER_H
+#define LIBFORK_LAUNCHER_H
+
+#include <sys/types.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <libfork/error.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct lf_domain_config;
+
+/*
+ * What a QEMU is started for. It always starts with its vCPUs stopped (-S), no
+ * default devices, its monitor a QMP socket, and sandboxed.
+ */
+struct lf_qemu_launch {
+	/*
+	 * The complete configuration; disk paths are the fork's own overlays
+	 * by now. Borrowed for the call.
+	 */
+	const struct lf_domain_config *config;
+	/*
+	 * The file that is the guest's RAM, config->memory_bytes long.
+	 * Borrowed.
+	 */
+	int ram_fd;
+	/* true: the RAM is written through to the file; false: copy on write.
+	 */
+	bool share_ram;
+	/* Started to be given a state: -incoming defer. */
+	bool incoming;
+};
+
+/*
+ * A QEMU that was started; it may have died since. All descriptors belong to
+ * whoever asked and are close-on-exec; -1 is none.
+ */
+struct lf_qemu_process {
+	pid_t pid;  /* for people to read; signals go through pidfd */
+	int pidfd;  /* readable when the process is gone */
+	int qmp_fd; /* connected stream socket, greeting still unread */
+	/*
+	 * What QEMU wrote to its standard error, for pread(2) from 0; may have
+	 * NUL bytes at its end. Bounded by the launcher.
+	 */
+	int log_fd;
+};
+
+#define LF_QEMU_PROCESS_NONE \
+	((struct lf_qemu_process){.pidfd = -1, .qmp_fd = -1, .log_fd = -1})
+
+/* A disk image on top of another, to be made (qcow2, same virtual size). */
+struct lf_overlay_request {
+	const char *backing;        /* image that stays as it is */
+	const char *backing_format; /* "raw" or "qcow2", never guessed */
+	/*
+	 * File to make. NULL: the launcher chooses one, and `label` is part of
+	 * its name.
+	 */
+	const char *path;
+	const char *label; /* e.g. "d17-disk0"; letters, digits, - and _ */
+};
+
+/*
+ * The table. Every function gets the launcher itself as first argument, may be
+ * called from one thread at a time, bounds its own waiting, and fails with a
+ * negative errno and a complete sentence in `error`, leaving nothing behind.
+ */
+struct lf_launcher {
+	void *opaque; /* the implementation's own */
+
+	/* Starts QEMU; does not wait for its greeting. */
+	int (*start_qemu)(struct lf_launcher *launcher,
+	    const struct lf_qemu_launch *launch,
+	    struct lf_qemu_process *ret_process, struct lf_error *error);
+
+	/*
+	 * Ends the process if it still lives (SIGKILL), waits until it is
+	 * gone, closes the descriptors and makes `process` none. Nothing
+	 * happens with none.
+	 */
+	void (*end_qemu)(
+	    struct lf_launcher *launcher, struct lf_qemu_process *process);
+
+	/*
+	 * Makes an overlay. `*ret_path` is the absolute path of the new file;
+	 * the caller frees it. An existing file is refused (EEXIST) unless it
+	 * is a qcow2 on this very backing image.
+	 */
+	int (*make_overlay)(struct lf_launcher *launcher,
+	    const struct lf_overlay_request *request, char **ret_path,
+	    struct lf_error *error);
+
+	/* Removes a file that make_overlay made; a missing one is no error. */
+	void (*remove_overlay)(struct lf_launcher *launcher, const char *path);
+
+	/*
+	 * Runs the firmware image in `image_fd` as a guest with exactly the
+	 * accelerator, CPU and vCPU arguments of `config` until it powers off,
+	 * and returns what it wrote to its debug port. The caller frees
+	 * `*ret_bytes`. NULL where a launcher cannot.
+	 */
+	int (*run_probe)(struct lf_launcher *launcher,
+	    const struct lf_domain_config *config, int image_fd,
+	    void **ret_bytes, size_t *ret_len, struct lf_error *error);
+};
+
+/* For the launcher that starts programs from this process. */
+struct lf_launcher_spawn_options {
+	const char *qemu;        /* NULL: qemu-system-x86_64 from PATH */
+	const char *qemu_img;    /* NULL: qemu-img from PATH */
+	const char *overlay_dir; /* NULL: overlays need a path of their own */
+};
+
+/*
+ * Makes a launcher whose programs are children of this process and end with
+ * it. `options` may be NULL; its strings are copied. Free it after the last
+ * domain that uses it.
+ */
+LF_API int lf_launcher_spawn_new(
+    const struct lf_launcher_spawn_options *options,
+    struct lf_launcher **ret_launcher, struct lf_error *error);
+
+/* Frees what lf_launcher_spawn_new() made. NULL is allowed. */
+LF_API void lf_launcher_spawn_free(struct lf_launcher *launcher);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
