@@ -1,1 +1,5 @@
+include_libfork_HEADERS += \
+	libfork/include/libfork/domain_config.h \
+	libfork/include/libfork/qemu.h
+
 libfork_sources +=
