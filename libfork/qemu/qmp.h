@@ -70,9 +70,9 @@ int qmp_read_events(struct qmp *qmp, struct lf_error *error);
 json_t *qmp_next_event(struct qmp *qmp);
 
 /*
- * Waits until an event of this name comes whose data has `key` with a string
- * value that `wanted` accepts (NULL: any). Other events stay in the queue; this
- * one is taken. The caller owns it.
+ * Waits until an event of this name comes whose data `wanted` accepts (NULL:
+ * any). Other events stay in the queue; this one is taken, and is the
+ * caller's.
  */
 int qmp_wait_event(struct qmp *qmp, int timeout_ms, const char *name,
     bool (*wanted)(const json_t *data), json_t **ret_event,

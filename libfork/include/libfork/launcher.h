@@ -21,27 +21,29 @@ extern "C" {
 #endif
 
 struct lf_domain_config;
+struct lf_qemu_chain; /* <libfork/qemu.h> */
 
 /*
- * What a QEMU is started for. It always starts with its vCPUs stopped (-S), no
- * default devices, its monitor a QMP socket, and sandboxed.
+ * What a QEMU is started for. It always starts with its vCPUs stopped,
+ * without default devices, its monitor a QMP socket, and sandboxed. Everything
+ * here is borrowed for the call.
  */
-struct lf_qemu_launch {
-	/*
-	 * The complete configuration; disk paths are the fork's own overlays
-	 * by now. Borrowed for the call.
-	 */
+struct lf_qemu_request {
+	/* Complete, the accelerator decided; paths are the domain's own. */
 	const struct lf_domain_config *config;
-	/*
-	 * The file that is the guest's RAM, config->memory_bytes long.
-	 * Borrowed.
-	 */
+	/* The file that is the guest's RAM, config->memory_bytes long. */
 	int ram_fd;
-	/* true: the RAM is written through to the file; false: copy on write.
-	 */
+	/* The RAM is the file itself, not a copy-on-write view of it. */
 	bool share_ram;
-	/* Started to be given a state: -incoming defer. */
+	/* Started to be given a state: waits for migrate-incoming. */
 	bool incoming;
+	/*
+	 * The files of each disk, in the configuration's order, and of the
+	 * flash variables; NULL: the file that the configuration names. Which
+	 * of them are block devices is for the launcher to find out.
+	 */
+	const struct lf_qemu_chain *disks;
+	const struct lf_qemu_chain *nvram;
 };
 
 /*
@@ -84,7 +86,7 @@ struct lf_launcher {
 
 	/* Starts QEMU; does not wait for its greeting. */
 	int (*start_qemu)(struct lf_launcher *launcher,
-	    const struct lf_qemu_launch *launch,
+	    const struct lf_qemu_request *request,
 	    struct lf_qemu_process *ret_process, struct lf_error *error);
 
 	/*
