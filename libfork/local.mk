@@ -5,10 +5,14 @@
 libfork_sources =
 include_libforkdir = $(includedir)/libfork
 include_libfork_HEADERS = \
+	libfork/include/libfork/domain.h \
 	libfork/include/libfork/error.h \
+	libfork/include/libfork/exit.h \
 	libfork/include/libfork/launcher.h \
 	libfork/include/libfork/libfork.h \
-	libfork/include/libfork/log.h
+	libfork/include/libfork/log.h \
+	libfork/include/libfork/snapshot.h \
+	libfork/include/libfork/vcpu.h
 
 noinst_LTLIBRARIES += libfork/libcore.la
 libfork_libcore_la_SOURCES = $(libfork_sources)

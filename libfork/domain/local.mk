@@ -1,1 +1,2 @@
-libfork_sources +=
+libfork_sources += \
+	libfork/domain/backend.h

@@ -1,1 +1,3 @@
-libfork_sources +=
+libfork_sources += \
+	libfork/snapshot/snapshot.c \
+	libfork/snapshot/snapshot.h

@@ -6,8 +6,12 @@
 #ifndef LIBFORK_LIBFORK_H
 #define LIBFORK_LIBFORK_H
 
+#include <libfork/domain.h>
 #include <libfork/error.h>
+#include <libfork/exit.h>
 #include <libfork/log.h>
+#include <libfork/snapshot.h>
+#include <libfork/vcpu.h>
 
 #ifdef __cplusplus
 extern "C" {

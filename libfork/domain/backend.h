@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Where the two backends meet: the table of what a backend can do, and the
+ * domain as both see it. domain.c checks states and arguments before it calls
+ * an operation, and sets the new state after it succeeded; a backend changes
+ * the state only when something happened by itself, in dispatch() or run().
+ * An operation that a backend lacks is NULL.
+ */
+#ifndef DOMAIN_BACKEND_H
+#define DOMAIN_BACKEND_H
+
+#include <libfork/domain.h>
+
+struct domain_backend {
+	enum lf_backend id;
+	const char *name;
+
+	/*
+	 * Make a domain: fill in domain->impl. On failure nothing is left
+	 * behind; free() is not called.
+	 */
+	int (*create)(struct lf_domain *domain,
+	    const struct lf_domain_config *config, struct lf_launcher *launcher,
+	    struct lf_error *error);
+	/* domain->origin is set before the call. */
+	int (*fork)(struct lf_domain *domain,
+	    const struct lf_fork_options *options, struct lf_error *error);
+	/* Ends it and frees domain->impl. */
+	void (*free)(struct lf_domain *domain);
+
+	/* The domain is paused; the snapshot is handed over. */
+	int (*freeze)(struct lf_domain *domain,
+	    struct lf_snapshot **ret_snapshot, struct lf_error *error);
+	/* domain->frozen is dropped by domain.c afterwards. */
+	int (*thaw)(struct lf_domain *domain, struct lf_error *error);
+	int (*pause)(struct lf_domain *domain, struct lf_error *error);
+	int (*unpause)(struct lf_domain *domain, struct lf_error *error);
+	int (*shutdown)(struct lf_domain *domain, struct lf_error *error);
+	int (*reset)(struct lf_domain *domain, struct lf_error *error);
+	int (*verify)(struct lf_domain *domain, struct lf_error *error);
+
+	int (*run)(struct lf_domain *domain, struct lf_exit *ret_exit,
+	    struct lf_error *error);
+	void (*stop)(struct lf_domain *domain);
+	int (*answer)(struct lf_domain *domain, const void *data, size_t len,
+	    struct lf_error *error);
+
+	int (*memory_read)(struct lf_domain *domain, uint64_t gpa, void *buf,
+	    size_t len, struct lf_error *error);
+	int (*memory_write)(struct lf_domain *domain, uint64_t gpa,
+	    const void *bytes, size_t len, struct lf_error *error);
+	int (*read_regs)(struct lf_domain *domain, unsigned vcpu,
+	    struct lf_vcpu_regs *ret_regs, struct lf_error *error);
+	int (*write_regs)(struct lf_domain *domain, unsigned vcpu,
+	    const struct lf_vcpu_regs *regs, struct lf_error *error);
+	void (*counters)(
+	    const struct lf_domain *domain, struct lf_counters *ret_counters);
+
+	int (*event_fd)(const struct lf_domain *domain);
+	int (*dispatch)(struct lf_domain *domain, struct lf_exit *ret_exit,
+	    struct lf_error *error);
+};
+
+struct lf_domain {
+	const struct domain_backend *backend;
+	void *impl; /* the backend's own */
+	enum lf_domain_state state;
+	char *name;                 /* owned, may be NULL */
+	struct lf_snapshot *origin; /* reference; NULL for a booted domain */
+	struct lf_snapshot *frozen; /* reference while FROZEN, else NULL */
+	char reason[256];
+};
+
+extern const struct domain_backend domain_backend_kvm;
+extern const struct domain_backend domain_backend_qemu;
+
+/* Sets the state that something from outside led to, and why. */
+void domain_set_state(struct lf_domain *domain, enum lf_domain_state state,
+    const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+#endif

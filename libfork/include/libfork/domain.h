@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Domains: virtual machines with a life of their own. A domain is booted under
+ * QEMU (lf_domain_create) or forked from a snapshot (lf_domain_fork), on one
+ * of two backends: `kvm` runs the vCPUs inside this process without a device
+ * model, `qemu` is a QEMU process. The functions are the same for both; what a
+ * backend cannot do fails with -ENOTSUP and says so.
+ *
+ * A domain belongs to one thread at a time; different domains may be used by
+ * different threads. Only lf_domain_stop() may be called from any thread. A
+ * process with a `kvm` domain must not use it after fork(2): the kernel
+ * refuses vCPUs in another address space.
+ */
+#ifndef LIBFORK_DOMAIN_H
+#define LIBFORK_DOMAIN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <libfork/error.h>
+#include <libfork/exit.h>
+#include <libfork/snapshot.h>
+#include <libfork/vcpu.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct lf_domain;
+struct lf_domain_config;
+struct lf_launcher;
+
+enum lf_domain_state {
+	LF_DOMAIN_PAUSED,  /* stopped; memory and registers may be looked at */
+	LF_DOMAIN_RUNNING, /* runs by itself (lf_domain_unpause) */
+	LF_DOMAIN_FROZEN,  /* stands still as long as its snapshot is used */
+	LF_DOMAIN_CRASHED, /* cannot go on; lf_domain_reason() says why */
+	LF_DOMAIN_ENDED,   /* the guest powered off */
+};
+
+enum lf_backend {
+	LF_BACKEND_KVM,
+	LF_BACKEND_QEMU,
+};
+
+/* Which interrupts a fork without device model gets. */
+enum lf_interrupts {
+	LF_INTERRUPTS_DEFAULT, /* BLOCK with one vCPU, IPI with several */
+	LF_INTERRUPTS_BLOCK,   /* SMI, NMI and IRQ held back; exceptions not */
+	LF_INTERRUPTS_IPI,     /* only inter-processor interrupts */
+	LF_INTERRUPTS_ALL,     /* whatever the in-kernel devices deliver */
+};
+
+/* What becomes of a device access in a fork without device model. */
+enum lf_io_policy {
+	LF_IO_STOP,   /* exit; the access has not happened, may be answered */
+	LF_IO_IGNORE, /* reads give all ones, writes are dropped; goes on */
+	LF_IO_CRASH,  /* the domain is crashed */
+	LF_IO_LAUNCH, /* the device model is launched for it */
+};
+
+/* How a reset finds and restores changed pages. */
+enum lf_reset_method {
+	/* Dirty ring; pages written often stay private and writable. */
+	LF_RESET_ADAPTIVE,
+	/* Dirty bitmap, fetched and cleared each time: to compare with. */
+	LF_RESET_BITMAP,
+	/* Dirty ring, every page dropped each time: to compare with. */
+	LF_RESET_DONTNEED,
+};
+
+/* What a reset brings back. */
+#define LF_RESET_MEMORY     (1U << 0)
+#define LF_RESET_REGS       (1U << 1) /* registers, segments, events */
+#define LF_RESET_FPU        (1U << 2) /* XSAVE area, XCRs */
+#define LF_RESET_MSRS       (1U << 3) /* MSRs and the TSC's offset */
+#define LF_RESET_DEBUG      (1U << 4) /* debug registers */
+#define LF_RESET_INTERRUPTS (1U << 5) /* run state, LAPIC, irqchips, clocks */
+#define LF_RESET_ALL        0x3fU
+
+/*
+ * Memory that a fork shares with the outside and that no reset touches:
+ * `length` bytes (whole pages) shown at guest-physical address `gpa`, in place
+ * of memory that is there or in a hole. It is either mapped from `fd` (a file,
+ * at `offset`), or, with fd -1, at `address` of this process (page aligned,
+ * e.g. a SysV segment) and must stay mapped as long as the domain lives.
+ */
+struct lf_region {
+	uint64_t gpa;
+	uint64_t length;
+	int fd; /* borrowed; -1: `address` */
+	uint64_t offset;
+	void *address;
+};
+
+struct lf_fork_options {
+	enum lf_backend backend;
+	const char *name; /* NULL: none; copied */
+
+	/* Backend kvm. */
+	enum lf_interrupts interrupts;
+	enum lf_io_policy io_policy;
+	bool pv_clock; /* give the guest's clock MSRs to KVM */
+	enum lf_reset_method reset_method;
+	unsigned reset_groups; /* LF_RESET_... */
+	unsigned ring_entries; /* power of two; 0: 1,024 */
+	unsigned verify_every; /* check every N-th reset; 0: never */
+	const struct lf_region *regions;
+	size_t region_count;
+
+	/* Backend qemu. */
+	struct lf_launcher *launcher;          /* must outlive the domain */
+	const struct lf_domain_config *config; /* NULL: the snapshot's */
+	int devstate_fd; /* stream to use instead of the snapshot's; -1 */
+};
+
+/* The defaults: backend kvm, everything reset, nothing verified. */
+LF_API void lf_fork_options_init(struct lf_fork_options *options);
+
+/* Boots a domain under QEMU; it is paused, before its first instruction. */
+LF_API int lf_domain_create(const struct lf_domain_config *config,
+    struct lf_launcher *launcher, struct lf_domain **ret_domain,
+    struct lf_error *error);
+
+/*
+ * Forks a snapshot; the fork is paused and holds a reference. `options` may
+ * be NULL (the defaults) and is borrowed for the call.
+ */
+LF_API int lf_domain_fork(struct lf_snapshot *snapshot,
+    const struct lf_fork_options *options, struct lf_domain **ret_domain,
+    struct lf_error *error);
+
+/* Ends the domain, whatever it is doing. NULL is allowed. */
+LF_API void lf_domain_free(struct lf_domain *domain);
+
+LF_API enum lf_domain_state lf_domain_state(const struct lf_domain *domain);
+LF_API enum lf_backend lf_domain_backend(const struct lf_domain *domain);
+
+/* Why a domain is crashed or paused; "" when there is nothing to say. */
+LF_API const char *lf_domain_reason(const struct lf_domain *domain);
+
+/* The snapshot it was forked from, not a new reference; NULL without. */
+LF_API struct lf_snapshot *lf_domain_origin(const struct lf_domain *domain);
+
+/*
+ * Stops the domain if it runs and takes a snapshot; the caller gets a
+ * reference. The domain is frozen until lf_domain_thaw(). Freezing a frozen
+ * domain gives another reference to the same snapshot.
+ */
+LF_API int lf_domain_freeze(struct lf_domain *domain,
+    struct lf_snapshot **ret_snapshot, struct lf_error *error);
+
+/*
+ * Lets a frozen domain go on; it is paused. A `qemu` domain's memory is its
+ * snapshot's, so -EBUSY as long as anybody else holds that.
+ */
+LF_API int lf_domain_thaw(struct lf_domain *domain, struct lf_error *error);
+
+/* Runs in the background until paused or until something happens. */
+LF_API int lf_domain_unpause(struct lf_domain *domain, struct lf_error *error);
+LF_API int lf_domain_pause(struct lf_domain *domain, struct lf_error *error);
+
+/* Asks the guest to power off (ACPI button); backend qemu only. */
+LF_API int lf_domain_shutdown(struct lf_domain *domain, struct lf_error *error);
+
+/*
+ * Brings a paused or crashed fork back to its snapshot. -EILSEQ: verification
+ * found a difference, and `error` says which.
+ */
+LF_API int lf_domain_reset(struct lf_domain *domain, struct lf_error *error);
+
+/*
+ * Compares the domain with its snapshot: pages the kernel holds as private,
+ * and every group of state. 0 or -EILSEQ with the first difference.
+ */
+LF_API int lf_domain_verify(struct lf_domain *domain, struct lf_error *error);
+
+/*
+ * Runs a paused `kvm` domain in this thread (and one thread for each further
+ * vCPU) until something happens; all its vCPUs stand still again then.
+ * Returns 0 with what happened in `*ret_exit`.
+ */
+LF_API int lf_domain_run(
+    struct lf_domain *domain, struct lf_exit *ret_exit, struct lf_error *error);
+
+/*
+ * Makes a lf_domain_run() of another thread return with LF_EXIT_INTERRUPTED,
+ * or the next one, if none is under way. Any thread, any signal handler.
+ */
+LF_API void lf_domain_stop(struct lf_domain *domain);
+
+/*
+ * Answers the access that lf_domain_run() returned with last: a read gets
+ * `len` bytes of `data`, a write has happened (data NULL). The access
+ * completes, once, when the domain runs on. -EINVAL when there is none, or
+ * with a wrong length.
+ */
+LF_API int lf_domain_answer(struct lf_domain *domain, const void *data,
+    size_t len, struct lf_error *error);
+
+/*
+ * Reads or writes guest-physical memory of a domain that is not running. What
+ * is written is undone by the next reset, except in regions. -EFAULT names
+ * the first address that is no memory; nothing was written then.
+ */
+LF_API int lf_memory_read(struct lf_domain *domain, uint64_t gpa, void *buf,
+    size_t len, struct lf_error *error);
+LF_API int lf_memory_write(struct lf_domain *domain, uint64_t gpa,
+    const void *bytes, size_t len, struct lf_error *error);
+
+/* What a domain did so far; all counts since the fork. */
+struct lf_counters {
+	uint64_t runs;            /* KVM_RUN calls */
+	uint64_t ioctls;          /* all other KVM calls */
+	uint64_t resets;          /* lf_domain_reset() */
+	uint64_t pages_restored;  /* copied back */
+	uint64_t pages_unchanged; /* looked at and found equal */
+	uint64_t pages_dropped;   /* shared again */
+	uint64_t faults;          /* first writes reported by the kernel */
+	uint64_t ring_drains;     /* ring entries given back to the kernel */
+	uint64_t set_pages;       /* pages in the dirty set now */
+};
+LF_API void lf_domain_counters(
+    const struct lf_domain *domain, struct lf_counters *ret_counters);
+
+/*
+ * For an event loop: a descriptor that is readable when lf_domain_dispatch()
+ * has something to do. It belongs to the domain.
+ */
+LF_API int lf_domain_event_fd(const struct lf_domain *domain);
+
+/*
+ * Does what is to be done. Returns 1 when the state changed or something
+ * happened: `*ret_exit` (may be NULL) then says what, reason LF_EXIT_NONE when
+ * only the state changed. 0 when there was nothing.
+ */
+LF_API int lf_domain_dispatch(
+    struct lf_domain *domain, struct lf_exit *ret_exit, struct lf_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

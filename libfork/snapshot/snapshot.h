@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A snapshot's parts. It is filled in by whoever makes it (a backend's freeze,
+ * the builder, a receiver) and does not change after the first reference was
+ * handed out. Parts may be absent: a snapshot from raw parts has no device
+ * stream, one taken from a QEMU has no vCPU states until somebody has read
+ * them from the stream.
+ */
+#ifndef SNAPSHOT_SNAPSHOT_H
+#define SNAPSHOT_SNAPSHOT_H
+
+#include <jansson.h>
+#include <libfork/snapshot.h>
+
+#include "memory/image.h"
+#include "memory/map.h"
+
+struct cpu_state;
+
+struct lf_snapshot {
+	unsigned refs; /* atomic */
+	struct memory_map map;
+	struct ram_image *image; /* a reference */
+
+	/* Owned array of vcpu_count pointers, all set or all NULL. */
+	unsigned vcpu_count;
+	struct cpu_state **vcpus;
+
+	/* The migration stream of the freeze: an owned memfd, -1 without. */
+	int devstate_fd;
+	uint64_t devstate_length;
+
+	/* The configuration as lf_domain_config_to_json() has it, or NULL. */
+	json_t *configuration;
+};
+
+/* A snapshot without parts, with one reference. */
+int snapshot_new(struct lf_snapshot **ret_snapshot, struct lf_error *error);
+
+/*
+ * Checks what a finished snapshot keeps: every range lies within its file,
+ * and there is at least one vCPU.
+ */
+int snapshot_check(const struct lf_snapshot *snapshot, struct lf_error *error);
+
+#endif
