@@ -115,6 +115,9 @@ json_t *control_make_error(const struct lf_error *error, const json_t *id);
 json_t *control_make_event(const char *name, json_t *take_data);
 json_t *control_make_greeting(void);
 
+/* A string of any bytes as JSON: what is not UTF-8 becomes '?'. */
+json_t *control_make_text(const char *text);
+
 /*
  * Reads an answer: 0 with the caller's reference to "return", or the error's
  * code with its text.

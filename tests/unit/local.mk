@@ -2,11 +2,16 @@
 
 if HAVE_CRITERION
 unit_tests = \
-	tests/unit/test_base
+	tests/unit/test_base \
+	tests/unit/test_control
 
 check_PROGRAMS += $(unit_tests)
 TESTS += $(unit_tests)
 
 tests_unit_test_base_CPPFLAGS = $(test_cppflags)
 tests_unit_test_base_LDADD = tests/lib/libtest.la $(test_libs)
+
+tests_unit_test_control_CPPFLAGS = $(test_cppflags)
+tests_unit_test_control_LDADD = tests/lib/libtest.la \
+	libfork/control/libcontrol.la $(test_libs)
 endif
