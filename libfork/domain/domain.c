@@ -1,0 +1,448 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The public functions on domains. What they share is here: which verb is
+ * legal in which state, the change of state after it, and the references that
+ * a domain holds on snapshots. How a verb is done is the backend's business,
+ * reached through one table; nothing outside of this file and the backends
+ * asks which one it is.
+ */
+#include <libfork/domain.h>
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/sys.h"
+#include "domain/backend.h"
+#include "snapshot/snapshot.h"
+
+static const struct domain_backend *const backends[] = {
+    [LF_BACKEND_KVM] = &domain_backend_kvm,
+};
+
+#define BACKEND_COUNT (sizeof(backends) / sizeof(backends[0]))
+
+/* --- states --- */
+
+static const char *const state_names[] = {
+    [LF_DOMAIN_PAUSED] = "paused",
+    [LF_DOMAIN_RUNNING] = "running",
+    [LF_DOMAIN_FROZEN] = "frozen",
+    [LF_DOMAIN_CRASHED] = "crashed",
+    [LF_DOMAIN_ENDED] = "ended",
+};
+
+enum verb {
+	VERB_FREEZE,
+	VERB_THAW,
+	VERB_PAUSE,
+	VERB_UNPAUSE,
+	VERB_SHUTDOWN,
+	VERB_RESET,
+	VERB_VERIFY,
+	VERB_RUN,
+	VERB_ANSWER,
+	VERB_LOOK,
+	VERB_CHANGE,
+	VERB_COUNT
+};
+
+#define IN(state) (1U << LF_DOMAIN_##state)
+
+/* Which verbs are legal in which states, and how each is called. */
+static const struct {
+	const char *name;
+	unsigned states;
+} verbs[VERB_COUNT] = {
+    [VERB_FREEZE] = {"frozen", IN(PAUSED) | IN(RUNNING) | IN(FROZEN)},
+    [VERB_THAW] = {"thawed", IN(FROZEN)},
+    [VERB_PAUSE] = {"paused", IN(PAUSED) | IN(RUNNING)},
+    [VERB_UNPAUSE] = {"unpaused", IN(PAUSED) | IN(RUNNING)},
+    [VERB_SHUTDOWN] = {"shut down", IN(RUNNING) | IN(PAUSED)},
+    [VERB_RESET] = {"reset", IN(PAUSED) | IN(RUNNING) | IN(CRASHED)},
+    [VERB_VERIFY] = {"verified", IN(PAUSED) | IN(CRASHED)},
+    [VERB_RUN] = {"run", IN(PAUSED)},
+    [VERB_ANSWER] = {"answered", IN(PAUSED)},
+    [VERB_LOOK] = {"looked into", IN(PAUSED) | IN(FROZEN) | IN(CRASHED)},
+    [VERB_CHANGE] = {"changed", IN(PAUSED) | IN(CRASHED)},
+};
+
+static int __attribute__((cold))
+refuse(const struct lf_domain *domain, enum verb verb, struct lf_error *error)
+{
+	const char *reason = domain->reason;
+
+	return error_set(error,
+	    domain->state == LF_DOMAIN_RUNNING ? EBUSY : EINVAL,
+	    "a domain that is %s cannot be %s%s%s%s",
+	    state_names[domain->state], verbs[verb].name,
+	    reason[0] != '\0' ? " (" : "", reason,
+	    reason[0] != '\0' ? ")" : "");
+}
+
+static int __attribute__((cold)) unsupported(
+    const struct lf_domain *domain, enum verb verb, struct lf_error *error)
+{
+	return error_set(error, ENOTSUP, "a domain on %s cannot be %s",
+	    domain->backend->name, verbs[verb].name);
+}
+
+/*
+ * The backend's operation for a verb that is legal now. A macro, because each
+ * operation has a type of its own.
+ */
+#define CHECK(domain, verb, operation, error)                        \
+	do {                                                         \
+		if (!(verbs[verb].states & (1U << (domain)->state))) \
+			return refuse(domain, verb, error);          \
+		if ((domain)->backend->operation == NULL)            \
+			return unsupported(domain, verb, error);     \
+	} while (0)
+
+void
+domain_set_state(struct lf_domain *domain, enum lf_domain_state state,
+    const char *format, ...)
+{
+	va_list args;
+
+	domain->state = state;
+	va_start(args, format);
+	vsnprintf(domain->reason, sizeof(domain->reason), format, args);
+	va_end(args);
+}
+
+static void
+set_state(struct lf_domain *domain, enum lf_domain_state state)
+{
+	domain->state = state;
+	domain->reason[0] = '\0';
+}
+
+/* --- birth and death --- */
+
+void
+lf_fork_options_init(struct lf_fork_options *options)
+{
+	*options = (struct lf_fork_options){
+	    .reset_groups = LF_RESET_ALL,
+	    .devstate_fd = -1,
+	};
+}
+
+static int
+domain_new(enum lf_backend backend, const char *name,
+    struct lf_domain **ret_domain, struct lf_error *error)
+{
+	struct lf_domain *domain;
+
+	if ((unsigned)backend >= BACKEND_COUNT || backends[backend] == NULL)
+		return error_set(error, ENOTSUP, "there is no backend %d here",
+		    (int)backend);
+	domain = sys.calloc(1, sizeof(*domain));
+	if (domain == NULL)
+		return error_nomem(error);
+	domain->backend = backends[backend];
+	if (name != NULL) {
+		domain->name = sys.strdup(name);
+		if (domain->name == NULL) {
+			free(domain);
+			return error_nomem(error);
+		}
+	}
+	*ret_domain = domain;
+	return 0;
+}
+
+/* Frees what all backends share. */
+static void
+domain_release(struct lf_domain *domain)
+{
+	lf_snapshot_unref(domain->frozen);
+	lf_snapshot_unref(domain->origin);
+	free(domain->name);
+	free(domain);
+}
+
+int
+lf_domain_create(const struct lf_domain_config *config,
+    struct lf_launcher *launcher, struct lf_domain **ret_domain,
+    struct lf_error *error)
+{
+	struct lf_domain *domain;
+	int rc;
+
+	rc = domain_new(LF_BACKEND_QEMU, NULL, &domain, error);
+	if (rc < 0)
+		return rc;
+	rc = domain->backend->create != NULL
+		 ? domain->backend->create(domain, config, launcher, error)
+		 : error_set(error, ENOTSUP, "backend %s boots nothing",
+		       domain->backend->name);
+	if (rc < 0) {
+		domain_release(domain);
+		return rc;
+	}
+	*ret_domain = domain;
+	return 0;
+}
+
+int
+lf_domain_fork(struct lf_snapshot *snapshot,
+    const struct lf_fork_options *options, struct lf_domain **ret_domain,
+    struct lf_error *error)
+{
+	struct lf_fork_options defaults;
+	struct lf_domain *domain;
+	int rc;
+
+	if (options == NULL) {
+		lf_fork_options_init(&defaults);
+		options = &defaults;
+	}
+	rc = domain_new(options->backend, options->name, &domain, error);
+	if (rc < 0)
+		return rc;
+	domain->origin = lf_snapshot_ref(snapshot);
+	rc = domain->backend->fork != NULL
+		 ? domain->backend->fork(domain, options, error)
+		 : error_set(error, ENOTSUP, "backend %s forks nothing",
+		       domain->backend->name);
+	if (rc < 0) {
+		domain_release(domain);
+		return rc;
+	}
+	*ret_domain = domain;
+	return 0;
+}
+
+void
+lf_domain_free(struct lf_domain *domain)
+{
+	if (domain == NULL)
+		return;
+	domain->backend->free(domain);
+	domain_release(domain);
+}
+
+/* --- questions --- */
+
+enum lf_domain_state
+lf_domain_state(const struct lf_domain *domain)
+{
+	return domain->state;
+}
+
+enum lf_backend
+lf_domain_backend(const struct lf_domain *domain)
+{
+	return domain->backend->id;
+}
+
+const char *
+lf_domain_reason(const struct lf_domain *domain)
+{
+	return domain->reason;
+}
+
+struct lf_snapshot *
+lf_domain_origin(const struct lf_domain *domain)
+{
+	return domain->origin;
+}
+
+void
+lf_domain_counters(
+    const struct lf_domain *domain, struct lf_counters *ret_counters)
+{
+	*ret_counters = (struct lf_counters){0};
+	if (domain->backend->counters != NULL)
+		domain->backend->counters(domain, ret_counters);
+}
+
+int
+lf_domain_event_fd(const struct lf_domain *domain)
+{
+	return domain->backend->event_fd != NULL
+		   ? domain->backend->event_fd(domain)
+		   : -1;
+}
+
+/* --- verbs --- */
+
+int
+lf_domain_freeze(struct lf_domain *domain, struct lf_snapshot **ret_snapshot,
+    struct lf_error *error)
+{
+	int rc;
+
+	CHECK(domain, VERB_FREEZE, freeze, error);
+	if (domain->state == LF_DOMAIN_FROZEN) {
+		*ret_snapshot = lf_snapshot_ref(domain->frozen);
+		return 0;
+	}
+	if (domain->state == LF_DOMAIN_RUNNING) {
+		rc = lf_domain_pause(domain, error);
+		if (rc < 0)
+			return rc;
+	}
+	rc = domain->backend->freeze(domain, &domain->frozen, error);
+	if (rc < 0)
+		return rc;
+	set_state(domain, LF_DOMAIN_FROZEN);
+	*ret_snapshot = lf_snapshot_ref(domain->frozen);
+	return 0;
+}
+
+int
+lf_domain_thaw(struct lf_domain *domain, struct lf_error *error)
+{
+	int rc;
+
+	CHECK(domain, VERB_THAW, thaw, error);
+	rc = domain->backend->thaw(domain, error);
+	if (rc < 0)
+		return rc;
+	lf_snapshot_unref(take_ptr(domain->frozen));
+	set_state(domain, LF_DOMAIN_PAUSED);
+	return 0;
+}
+
+int
+lf_domain_pause(struct lf_domain *domain, struct lf_error *error)
+{
+	int rc;
+
+	CHECK(domain, VERB_PAUSE, pause, error);
+	if (domain->state == LF_DOMAIN_PAUSED)
+		return 0;
+	rc = domain->backend->pause(domain, error);
+	if (rc < 0)
+		return rc;
+	/* It may have crashed or ended in the last moment. */
+	if (domain->state == LF_DOMAIN_RUNNING)
+		set_state(domain, LF_DOMAIN_PAUSED);
+	return 0;
+}
+
+int
+lf_domain_unpause(struct lf_domain *domain, struct lf_error *error)
+{
+	int rc;
+
+	CHECK(domain, VERB_UNPAUSE, unpause, error);
+	if (domain->state == LF_DOMAIN_RUNNING)
+		return 0;
+	rc = domain->backend->unpause(domain, error);
+	if (rc < 0)
+		return rc;
+	set_state(domain, LF_DOMAIN_RUNNING);
+	return 0;
+}
+
+int
+lf_domain_shutdown(struct lf_domain *domain, struct lf_error *error)
+{
+	CHECK(domain, VERB_SHUTDOWN, shutdown, error);
+	return domain->backend->shutdown(domain, error);
+}
+
+int
+lf_domain_reset(struct lf_domain *domain, struct lf_error *error)
+{
+	int rc;
+
+	CHECK(domain, VERB_RESET, reset, error);
+	if (domain->origin == NULL)
+		return error_set(error, EINVAL,
+		    "the domain is no fork: there is nothing to reset it to");
+	if (domain->state == LF_DOMAIN_RUNNING) {
+		rc = lf_domain_pause(domain, error);
+		if (rc < 0)
+			return rc;
+	}
+	rc = domain->backend->reset(domain, error);
+	if (rc < 0)
+		return rc;
+	set_state(domain, LF_DOMAIN_PAUSED);
+	return 0;
+}
+
+int
+lf_domain_verify(struct lf_domain *domain, struct lf_error *error)
+{
+	CHECK(domain, VERB_VERIFY, verify, error);
+	return domain->backend->verify(domain, error);
+}
+
+int
+lf_domain_run(
+    struct lf_domain *domain, struct lf_exit *ret_exit, struct lf_error *error)
+{
+	CHECK(domain, VERB_RUN, run, error);
+	return domain->backend->run(domain, ret_exit, error);
+}
+
+void
+lf_domain_stop(struct lf_domain *domain)
+{
+	if (domain->backend->stop != NULL)
+		domain->backend->stop(domain);
+}
+
+int
+lf_domain_answer(struct lf_domain *domain, const void *data, size_t len,
+    struct lf_error *error)
+{
+	CHECK(domain, VERB_ANSWER, answer, error);
+	return domain->backend->answer(domain, data, len, error);
+}
+
+int
+lf_domain_dispatch(
+    struct lf_domain *domain, struct lf_exit *ret_exit, struct lf_error *error)
+{
+	struct lf_exit unwanted;
+
+	if (ret_exit == NULL)
+		ret_exit = &unwanted;
+	*ret_exit = (struct lf_exit){.reason = LF_EXIT_NONE};
+	if (domain->backend->dispatch == NULL)
+		return 0;
+	return domain->backend->dispatch(domain, ret_exit, error);
+}
+
+/* --- memory and registers --- */
+
+int
+lf_memory_read(struct lf_domain *domain, uint64_t gpa, void *buf, size_t len,
+    struct lf_error *error)
+{
+	CHECK(domain, VERB_LOOK, memory_read, error);
+	return domain->backend->memory_read(domain, gpa, buf, len, error);
+}
+
+int
+lf_memory_write(struct lf_domain *domain, uint64_t gpa, const void *bytes,
+    size_t len, struct lf_error *error)
+{
+	CHECK(domain, VERB_CHANGE, memory_write, error);
+	return domain->backend->memory_write(domain, gpa, bytes, len, error);
+}
+
+int
+lf_vcpu_read_regs(struct lf_domain *domain, unsigned vcpu,
+    struct lf_vcpu_regs *ret_regs, struct lf_error *error)
+{
+	CHECK(domain, VERB_LOOK, read_regs, error);
+	return domain->backend->read_regs(domain, vcpu, ret_regs, error);
+}
+
+int
+lf_vcpu_write_regs(struct lf_domain *domain, unsigned vcpu,
+    const struct lf_vcpu_regs *regs, struct lf_error *error)
+{
+	CHECK(domain, VERB_CHANGE, write_regs, error);
+	return domain->backend->write_regs(domain, vcpu, regs, error);
+}
