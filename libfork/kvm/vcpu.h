@@ -46,8 +46,8 @@ enum vcpu_run_result {
 /*
  * Runs the vCPU until something happens. Returns enum vcpu_run_result or a
  * negative errno. A device access left from the exit before is completed
- * first, reads with what the caller put into its data (all ones unless
- * changed).
+ * first if it was answered (vcpu_answer), else taken back (vcpu_rollback), so
+ * that it is made again. Data that `exit` points to is valid until then.
  *
  * A vCPU that is halted while interrupts are blocked is not given to KVM,
  * which would spin: LF_EXIT_IDLE comes at once.
@@ -67,20 +67,33 @@ void vcpu_stop_clear(struct vcpu *vcpu);
 /* True when the vCPU stands in a device access. */
 bool vcpu_access_pending(const struct vcpu *vcpu);
 
-/* Ends the access as vcpu_run() would, without running on. */
-int vcpu_complete(struct vcpu *vcpu, struct lf_error *error);
+/*
+ * Answers the access: a read gets `len` bytes of `data`, a write has happened
+ * (data NULL, len 0). -EINVAL: no access, or not its length.
+ */
+int vcpu_answer(
+    struct vcpu *vcpu, const void *data, size_t len, struct lf_error *error);
+
+/* Answers a read with all ones, as a bus without a device does. */
+int vcpu_answer_nobody(struct vcpu *vcpu, struct lf_error *error);
+
+/*
+ * Ends the access now, so that the vCPU stands between two instructions:
+ * completes an answered one, takes back another.
+ */
+int vcpu_settle(struct vcpu *vcpu, struct lf_error *error);
 
 /*
  * Brings the vCPU back to exactly before the access it stands in, as if the
- * instruction had not begun: the next run does it again. -ENOTSUP, with the
+ * instruction had not begun: the next run makes it again. -ENOTSUP, with the
  * instruction's bytes in the message, for what cannot be taken back; the
- * access is then complete.
+ * vCPU's state is undefined then until it is loaded.
  */
 int vcpu_rollback(struct vcpu *vcpu, struct lf_error *error);
 
 /*
  * Registers. After a run they are at hand without a system call. Getting them
- * inside an access shows what KVM shows; complete or roll back first.
+ * settles an access first; setting them forgets it.
  */
 int vcpu_get_regs(
     struct vcpu *vcpu, struct cpu_regs *regs, struct lf_error *error);

@@ -2,7 +2,7 @@
 /*
  * A vCPU's state between KVM and the table of cpu/state.h, group by group in
  * the table's order. The VM's vCPUs are stopped. A device access that the vCPU
- * stands in is ended first: completed by get, dropped by set.
+ * stands in is settled by get and forgotten by set.
  *
  * What the policy keeps from KVM stays in the table: PV clock MSRs (unless
  * vcpu_state_policy says so) and armed timers (unless all interrupts are

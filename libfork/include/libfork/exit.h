@@ -57,8 +57,10 @@ struct lf_exit {
 			uint64_t dr6, dr7;
 		} debug;
 		struct {
+			uint32_t kvm_exit; /* KVM's exit reason */
 			uint32_t suberror; /* KVM's number */
-			uint8_t insn_len;  /* 0: bytes unknown */
+			uint64_t rip;
+			uint8_t insn_len; /* 0: bytes unknown */
 			uint8_t insn[15];
 		} internal;
 	};
