@@ -35,7 +35,6 @@ int qmp_new(
 void qmp_free(struct qmp *qmp);
 
 DEFINE_CLEANUP(struct qmp *, qmp_free);
-DEFINE_CLEANUP(json_t *, json_decref);
 
 int qmp_fd(const struct qmp *qmp);
 
