@@ -3,6 +3,14 @@ include_libfork_HEADERS += \
 	libfork/include/libfork/qemu.h
 
 libfork_sources += \
+	libfork/qemu/domain_config.c \
+	libfork/qemu/domain_config_check.c \
+	libfork/qemu/domain_config_fork.c \
+	libfork/qemu/domain_config_json.c \
+	libfork/qemu/domain_config_table.c \
+	libfork/qemu/domain_config_table.h
+
+libfork_sources += \
 	libfork/qemu/qmp.c \
 	libfork/qemu/qmp.h \
 	libfork/qemu/stream.c \
