@@ -24,6 +24,7 @@ tests_lib_libtest_la_SOURCES = \
 tests_lib_libtest_la_CPPFLAGS = $(test_cppflags)
 
 include tests/guest/local.mk
+include tests/lab/local.mk
 include tests/tree/local.mk
 include tests/unit/local.mk
 
