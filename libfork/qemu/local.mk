@@ -13,6 +13,8 @@ libfork_sources += \
 
 # Talking to a QEMU that runs.
 libfork_sources += \
+	libfork/qemu/guest_map.c \
+	libfork/qemu/guest_map.h \
 	libfork/qemu/mtree.c \
 	libfork/qemu/mtree.h \
 	libfork/qemu/qmp.c \
