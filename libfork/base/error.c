@@ -85,9 +85,3 @@ error_prefix(struct lf_error *error, int rc, const char *format, ...)
 	    inner);
 	return rc;
 }
-
-int
-error_nomem(struct lf_error *error)
-{
-	return error_set(error, ENOMEM, "out of memory");
-}

@@ -8,6 +8,7 @@
 
 #include <libfork/error.h>
 
+#include <errno.h>
 #include <stdarg.h>
 
 /*
@@ -42,7 +43,14 @@ void error_fill_sys(struct lf_error *error, int code, const char *format, ...)
 int error_prefix(struct lf_error *error, int rc, const char *format, ...)
     __attribute__((format(printf, 3, 4), cold));
 
-/* "out of memory" with -ENOMEM; never fails itself. */
-int error_nomem(struct lf_error *error) __attribute__((cold));
+/*
+ * "out of memory" with -ENOMEM; never fails itself. Inline for the same reason
+ * as error_set() is a macro.
+ */
+static inline int
+error_nomem(struct lf_error *error)
+{
+	return error_set(error, ENOMEM, "out of memory");
+}
 
 #endif

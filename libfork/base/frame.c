@@ -140,10 +140,7 @@ frame_format(const json_t *object, size_t *ret_len)
 
 	if (line == NULL)
 		return NULL;
-	if (json_dumpb(object, line, len, JSON_COMPACT) != len) {
-		free(line);
-		return NULL;
-	}
+	json_dumpb(object, line, len, JSON_COMPACT);
 	line[len] = '\n';
 	line[len + 1] = '\0';
 	*ret_len = len + 1;
