@@ -19,6 +19,7 @@ struct ram_file {
 	unsigned refs; /* atomic */
 	int fd;        /* owned */
 	uint64_t size;
+	uint8_t *bytes; /* atomic: the read-only mapping, or NULL */
 };
 
 /* --- files --- */
@@ -36,6 +37,8 @@ ram_file_unref(struct ram_file *file)
 	if (file == NULL ||
 	    __atomic_sub_fetch(&file->refs, 1, __ATOMIC_ACQ_REL) > 0)
 		return;
+	if (file->bytes != NULL)
+		munmap(file->bytes, file->size);
 	close_fd(file->fd);
 	free(file);
 }
@@ -50,6 +53,32 @@ uint64_t
 ram_file_size(const struct ram_file *file)
 {
 	return file->size;
+}
+
+int
+ram_file_map(struct ram_file *file, struct lf_error *error)
+{
+	uint8_t *none = NULL, *bytes;
+
+	if (ram_file_bytes(file) != NULL)
+		return 0;
+	bytes = sys.mmap(NULL, file->size, PROT_READ,
+	    MAP_SHARED | MAP_NORESERVE, file->fd, 0);
+	if (bytes == MAP_FAILED)
+		return error_sys(error, errno,
+		    "memory: cannot map a file of %" PRIu64 " MiB",
+		    file->size >> 20);
+	/* Another thread may have been faster; then its mapping is used. */
+	if (!__atomic_compare_exchange_n(&file->bytes, &none, bytes, false,
+		__ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+		munmap(bytes, file->size);
+	return 0;
+}
+
+const uint8_t *
+ram_file_bytes(const struct ram_file *file)
+{
+	return __atomic_load_n(&file->bytes, __ATOMIC_ACQUIRE);
 }
 
 /* Takes `fd` over, also when it fails. */
@@ -87,9 +116,30 @@ ram_file_new(const char *name, uint64_t size, struct ram_file **ret,
 	return file_wrap(take_fd(&fd), size, ret, error);
 }
 
+int
+ram_file_write(const struct ram_file *file, uint64_t offset, const void *bytes,
+    uint64_t len, struct lf_error *error)
+{
+	const char *from = bytes;
+
+	while (len > 0) {
+		ssize_t n = sys.pwrite(file->fd, from, len, (off_t)offset);
+
+		if (n <= 0)
+			return error_sys(error, n < 0 ? errno : EIO,
+			    "memory: cannot write %" PRIu64
+			    " bytes of a snapshot",
+			    len);
+		from += n;
+		offset += (uint64_t)n;
+		len -= (uint64_t)n;
+	}
+	return 0;
+}
+
 static int
-copy_bytes(int to, int from, uint64_t offset, uint64_t end, const char *name,
-    struct lf_error *error)
+copy_bytes(const struct ram_file *to, int from, uint64_t offset, uint64_t end,
+    const char *name, struct lf_error *error)
 {
 	cleanup_free char *buf = sys.malloc(RAM_RUN_BYTES);
 
@@ -100,22 +150,15 @@ copy_bytes(int to, int from, uint64_t offset, uint64_t end, const char *name,
 				 ? (size_t)(end - offset)
 				 : RAM_RUN_BYTES;
 		ssize_t n = sys.pread(from, buf, len, (off_t)offset);
-		ssize_t done = 0;
+		int rc;
 
 		if (n <= 0)
 			return error_sys(error, n < 0 ? errno : EIO,
 			    "memory '%s': cannot read at 0x%" PRIx64, name,
 			    offset);
-		while (done < n) {
-			ssize_t w = sys.pwrite(to, buf + done,
-			    (size_t)(n - done), (off_t)offset + done);
-
-			if (w <= 0)
-				return error_sys(error, w < 0 ? errno : EIO,
-				    "memory '%s': cannot copy at 0x%" PRIx64,
-				    name, offset);
-			done += w;
-		}
+		rc = ram_file_write(to, offset, buf, (uint64_t)n, error);
+		if (rc < 0)
+			return error_prefix(error, rc, "memory '%s'", name);
 		offset += (uint64_t)n;
 	}
 	return 0;
@@ -142,7 +185,7 @@ ram_file_copy_data(const struct ram_file *to, int from, uint64_t size,
 		if ((uint64_t)hole > size)
 			hole = (off_t)size;
 		rc = copy_bytes(
-		    to->fd, from, (uint64_t)data, (uint64_t)hole, name, error);
+		    to, from, (uint64_t)data, (uint64_t)hole, name, error);
 		if (rc < 0)
 			return rc;
 		at = hole;

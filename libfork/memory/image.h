@@ -50,6 +50,17 @@ void ram_file_unref(struct ram_file *file);
 int ram_file_fd(const struct ram_file *file);
 uint64_t ram_file_size(const struct ram_file *file);
 
+/*
+ * Maps the file read-only into this process, once for all who ask, until the
+ * file is freed. Afterwards ram_file_bytes() is where.
+ */
+int ram_file_map(struct ram_file *file, struct lf_error *error);
+const uint8_t *ram_file_bytes(const struct ram_file *file);
+
+/* Writes all of `bytes`; for files that are not sealed yet. */
+int ram_file_write(const struct ram_file *file, uint64_t offset,
+    const void *bytes, uint64_t len, struct lf_error *error);
+
 /* Copies what is not a hole in `from`'s first `size` bytes. */
 int ram_file_copy_data(const struct ram_file *to, int from, uint64_t size,
     const char *name, struct lf_error *error);

@@ -1,5 +1,12 @@
 libfork_sources += \
+	libfork/memory/delta.c \
+	libfork/memory/delta.h \
+	libfork/memory/dirty_set.c \
+	libfork/memory/dirty_set.h \
 	libfork/memory/image.c \
 	libfork/memory/image.h \
 	libfork/memory/map.c \
-	libfork/memory/map.h
+	libfork/memory/map.h \
+	libfork/memory/pagemap.c \
+	libfork/memory/view.c \
+	libfork/memory/view.h

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A view: the memory of one fork. Every file of the RAM image is mapped once,
+ * copy-on-write, with the delta's runs mapped over it; the ranges of the
+ * guest-physical map point into these mappings, so that ranges showing the
+ * same bytes stay the same bytes. Regions that a fork shares with the outside
+ * replace parts of the map and are never restored.
+ *
+ * The pages of all files are numbered in one row, whatever their addresses
+ * are: a page number is what the dirty set and the dirty ring speak of.
+ */
+#ifndef MEMORY_VIEW_H
+#define MEMORY_VIEW_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <libfork/error.h>
+
+#include "memory/image.h"
+#include "memory/map.h"
+
+struct lf_region;
+
+/* Where a range's pages have no number: a region, never restored. */
+#define VIEW_NO_PAGE UINT64_MAX
+
+struct view_file {
+	uint8_t *memory;     /* NULL: no range shows the file */
+	uint64_t offset;     /* of memory[0] in the file */
+	uint64_t length;     /* bytes mapped */
+	uint64_t first_page; /* number of the page at memory[0] */
+};
+
+struct view_range {
+	uint64_t gpa;
+	uint64_t length;
+	uint8_t *memory;     /* of the first byte */
+	uint64_t first_page; /* VIEW_NO_PAGE: a region */
+	uint32_t flags;      /* MEMORY_... */
+	/* Where it lies in the image; a region: what it hides, if anything. */
+	uint32_t file;
+	uint64_t offset;
+};
+
+/* A region hides no file: it lies in a hole. */
+#define VIEW_NO_FILE UINT32_MAX
+
+struct memory_view {
+	struct ram_image *image; /* a reference */
+	struct view_file files[RAM_FILES_MAX];
+	struct view_range *ranges; /* owned, sorted by gpa */
+	size_t range_count;
+	uint64_t page_count;
+	size_t mappings; /* at most as many in the kernel's list */
+	struct {
+		void *memory;
+		size_t length;
+	} * mapped; /* regions that the view itself mapped */
+	size_t mapped_count;
+};
+
+/*
+ * Maps an image as `map` shows it, with regions in place. -ENOMEM says when
+ * vm.max_map_count is what is in the way.
+ */
+int memory_view_new(const struct memory_map *map, struct ram_image *image,
+    const struct lf_region *regions, size_t region_count,
+    struct memory_view **ret, struct lf_error *error);
+void memory_view_free(struct memory_view *view);
+
+/* The range that contains `gpa`; NULL in a hole. */
+const struct view_range *memory_view_find(
+    const struct memory_view *view, uint64_t gpa);
+
+/* Where page number `page` is mapped, and what the image has there. */
+uint8_t *memory_view_page(const struct memory_view *view, uint64_t page);
+const uint8_t *memory_view_source(
+    const struct memory_view *view, uint64_t page);
+
+/* Some guest-physical address of a page; UINT64_MAX when no range shows it. */
+uint64_t memory_view_page_gpa(const struct memory_view *view, uint64_t page);
+
+/* -EFAULT with the first address of gpa .. gpa+len-1 that is no memory. */
+int memory_view_check(const struct memory_view *view, uint64_t gpa, size_t len,
+    struct lf_error *error);
+
+/* Reads what memory_view_check() accepted. */
+void memory_view_read(
+    const struct memory_view *view, uint64_t gpa, void *buf, size_t len);
+
+/*
+ * Calls `fn` for every page that the kernel holds privately for this view
+ * (/proc/self/pagemap: not file-backed any more). Stops at a negative value
+ * and returns it.
+ */
+typedef int memory_view_page_fn(
+    void *opaque, uint64_t page, struct lf_error *error);
+int memory_view_private_pages(const struct memory_view *view,
+    memory_view_page_fn *fn, void *opaque, struct lf_error *error);
+
+/*
+ * Compares every privately held page with the image, independently of any
+ * dirty set: 0, or -EILSEQ with the first difference.
+ */
+int memory_view_verify(const struct memory_view *view, struct lf_error *error);
+
+/* vm.max_map_count, read once. */
+unsigned long memory_view_mappings_max(void);
+
+#endif
