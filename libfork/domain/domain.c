@@ -170,7 +170,7 @@ lf_domain_create(const struct lf_domain_config *config,
     struct lf_launcher *launcher, struct lf_domain **ret_domain,
     struct lf_error *error)
 {
-	struct lf_domain *domain;
+	struct lf_domain *domain = NULL;
 	int rc;
 
 	rc = domain_new(LF_BACKEND_QEMU, NULL, &domain, error);
@@ -194,7 +194,7 @@ lf_domain_fork(struct lf_snapshot *snapshot,
     struct lf_error *error)
 {
 	struct lf_fork_options defaults;
-	struct lf_domain *domain;
+	struct lf_domain *domain = NULL;
 	int rc;
 
 	if (options == NULL) {

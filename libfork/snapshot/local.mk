@@ -1,3 +1,6 @@
 libfork_sources += \
+	libfork/snapshot/builder.c \
+	libfork/snapshot/regs.c \
+	libfork/snapshot/regs.h \
 	libfork/snapshot/snapshot.c \
 	libfork/snapshot/snapshot.h

@@ -10,6 +10,8 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/sys.h"
+#include "cpu/cpuid.h"
+#include "cpu/state.h"
 
 int
 snapshot_new(struct lf_snapshot **ret_snapshot, struct lf_error *error)
@@ -34,14 +36,38 @@ lf_snapshot_ref(struct lf_snapshot *snapshot)
 void
 lf_snapshot_unref(struct lf_snapshot *snapshot)
 {
+	unsigned i;
+
 	if (snapshot == NULL ||
 	    __atomic_sub_fetch(&snapshot->refs, 1, __ATOMIC_ACQ_REL) > 0)
 		return;
+	for (i = 0; i < snapshot->vcpu_count && snapshot->vcpus != NULL; i++)
+		cpu_state_free(snapshot->vcpus[i]);
+	free(snapshot->vcpus);
+	free(snapshot->cpuid);
 	memory_map_done(&snapshot->map);
 	ram_image_unref(snapshot->image);
 	close_fd(snapshot->devstate_fd);
 	json_decref(snapshot->configuration);
 	free(snapshot);
+}
+
+int
+snapshot_add_vcpu(struct lf_snapshot *snapshot, struct cpu_state *state,
+    struct lf_error *error)
+{
+	struct cpu_state **vcpus;
+
+	if (snapshot->vcpu_count >= SNAPSHOT_VCPUS_MAX)
+		return error_set(
+		    error, EINVAL, "more than %d vCPUs", SNAPSHOT_VCPUS_MAX);
+	vcpus = sys.realloc(
+	    snapshot->vcpus, (snapshot->vcpu_count + 1) * sizeof(*vcpus));
+	if (vcpus == NULL)
+		return error_nomem(error);
+	vcpus[snapshot->vcpu_count++] = state;
+	snapshot->vcpus = vcpus;
+	return 0;
 }
 
 unsigned

@@ -15,7 +15,10 @@
 #include "memory/image.h"
 #include "memory/map.h"
 
+struct cpu_cpuid;
 struct cpu_state;
+
+#define SNAPSHOT_VCPUS_MAX 255
 
 struct lf_snapshot {
 	unsigned refs; /* atomic */
@@ -25,6 +28,11 @@ struct lf_snapshot {
 	/* Owned array of vcpu_count pointers, all set or all NULL. */
 	unsigned vcpu_count;
 	struct cpu_state **vcpus;
+
+	/* What the guest sees of its CPU; owned, NULL: all that the host has.
+	 */
+	struct cpu_cpuid *cpuid;
+	enum lf_irqchip irqchip; /* inside KVM */
 
 	/* The migration stream of the freeze: an owned memfd, -1 without. */
 	int devstate_fd;
@@ -42,5 +50,9 @@ int snapshot_new(struct lf_snapshot **ret_snapshot, struct lf_error *error);
  * and there is at least one vCPU.
  */
 int snapshot_check(const struct lf_snapshot *snapshot, struct lf_error *error);
+
+/* Adds the next vCPU's state; takes it over when it succeeds. */
+int snapshot_add_vcpu(struct lf_snapshot *snapshot, struct cpu_state *state,
+    struct lf_error *error);
 
 #endif

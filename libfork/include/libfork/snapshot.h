@@ -99,6 +99,17 @@ LF_API int lf_snapshot_builder_add_range(struct lf_snapshot_builder *builder,
 LF_API int lf_snapshot_builder_add_vcpu(struct lf_snapshot_builder *builder,
     const struct lf_vcpu_regs *regs, struct lf_error *error);
 
+/* Which interrupt controllers are inside KVM. */
+enum lf_irqchip {
+	LF_IRQCHIP_NONE,  /* none: no interrupts at all, a halt ends the run */
+	LF_IRQCHIP_LAPIC, /* one local APIC per vCPU */
+	LF_IRQCHIP_FULL,  /* local APICs, PICs, IOAPIC and PIT */
+};
+
+/* NONE (what a builder begins with) or LAPIC; -EINVAL else. */
+LF_API int lf_snapshot_builder_set_irqchip(struct lf_snapshot_builder *builder,
+    enum lf_irqchip irqchip, struct lf_error *error);
+
 /*
  * Makes the snapshot; the caller gets a reference. The builder can only be
  * freed afterwards. -EINVAL: no vCPU or no memory.
