@@ -24,8 +24,10 @@ tests_lib_libtest_la_SOURCES = \
 tests_lib_libtest_la_CPPFLAGS = $(test_cppflags)
 
 include tests/guest/local.mk
+include tests/lab/local.mk
 include tests/tree/local.mk
 include tests/unit/local.mk
+include tests/fuzz/local.mk
 
 # Builds and runs all tests, then prints the closing line. One test at a time:
 # many of them start virtual machines, and the machine is small.

@@ -140,7 +140,10 @@ frame_format(const json_t *object, size_t *ret_len)
 
 	if (line == NULL)
 		return NULL;
-	json_dumpb(object, line, len, JSON_COMPACT);
+	if (json_dumpb(object, line, len, JSON_COMPACT) != len) {
+		free(line);
+		return NULL;
+	}
 	line[len] = '\n';
 	line[len + 1] = '\0';
 	*ret_len = len + 1;

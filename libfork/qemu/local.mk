@@ -2,7 +2,21 @@ include_libfork_HEADERS += \
 	libfork/include/libfork/domain_config.h \
 	libfork/include/libfork/qemu.h
 
+# The configuration model and the argument vector.
 libfork_sources += \
+	libfork/qemu/domain_config.c \
+	libfork/qemu/domain_config_check.c \
+	libfork/qemu/domain_config_fork.c \
+	libfork/qemu/domain_config_json.c \
+	libfork/qemu/domain_config_table.c \
+	libfork/qemu/domain_config_table.h
+
+# Talking to a QEMU that runs.
+libfork_sources += \
+	libfork/qemu/guest_map.c \
+	libfork/qemu/guest_map.h \
+	libfork/qemu/mtree.c \
+	libfork/qemu/mtree.h \
 	libfork/qemu/qmp.c \
 	libfork/qemu/qmp.h \
 	libfork/qemu/stream.c \
@@ -11,5 +25,7 @@ libfork_sources += \
 	libfork/qemu/stream_ram.h \
 	libfork/qemu/stream_source.c \
 	libfork/qemu/stream_source.h \
+	libfork/qemu/stream_write.c \
+	libfork/qemu/stream_write.h \
 	libfork/qemu/vmdesc.c \
 	libfork/qemu/vmdesc.h

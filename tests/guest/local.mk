@@ -18,7 +18,7 @@ guest_files = \
 EXTRA_DIST += $(guest_files)
 
 guest:
-	@$(SHELL) $(top_srcdir)/tests/guest/make-guest tests/guest bootless linux
+	@$(SHELL) $(top_srcdir)/tests/guest/make-guest tests/guest
 clean-local: clean-guest
 distclean-local: distclean-guest
 clean-guest:

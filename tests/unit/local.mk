@@ -2,6 +2,7 @@
 
 if HAVE_CRITERION
 unit_tests = \
+	tests/unit/test_domain_config \
 	tests/unit/test_base \
 	tests/unit/test_control \
 	tests/unit/test_memory
@@ -15,6 +16,9 @@ tests_unit_test_base_LDADD = tests/lib/libtest.la $(test_libs)
 tests_unit_test_control_CPPFLAGS = $(test_cppflags)
 tests_unit_test_control_LDADD = tests/lib/libtest.la \
 	libfork/control/libcontrol.la $(test_libs)
+
+tests_unit_test_domain_config_CPPFLAGS = $(test_cppflags)
+tests_unit_test_domain_config_LDADD = tests/lib/libtest.la $(test_libs)
 
 tests_unit_test_memory_CPPFLAGS = $(test_cppflags)
 tests_unit_test_memory_LDADD = tests/lib/libtest.la $(test_libs)

@@ -217,6 +217,14 @@ LF_API int lf_domain_config_check(
     const struct lf_domain_config *config, struct lf_error *error);
 
 /*
+ * The same for who knows where a key was written: the message is without the
+ * key, which is in `*ret_key` (a member's name of the JSON form, static), with
+ * the element of a list in `*ret_index`.
+ */
+LF_API int lf_domain_config_check_at(const struct lf_domain_config *config,
+    const char **ret_key, size_t *ret_index, struct lf_error *error);
+
+/*
  * Fills in what was left open and must stay the same from now on: UUID, MAC
  * addresses (from the UUID), the generation id, the disks' places. For who
  * creates a domain, after lf_domain_config_check().
@@ -225,8 +233,9 @@ LF_API int lf_domain_config_complete(
     struct lf_domain_config *config, struct lf_error *error);
 
 /*
- * The configuration as one JSON object; the caller frees the text. Members
- * that have their default are left out.
+ * The configuration as one JSON object; the caller frees the text. Strings and
+ * identities that are not given are left out. -EINVAL when a string is not
+ * UTF-8.
  */
 LF_API int lf_domain_config_to_json(const struct lf_domain_config *config,
     char **ret_text, struct lf_error *error);
@@ -253,10 +262,10 @@ LF_API int lf_domain_config_check_fork(const struct lf_domain_config *parent,
 
 /*
  * After lf_domain_config_check_fork(): gives `fork` what it left open and has
- * from its parent.
+ * from its parent. -ENOMEM is the only error.
  */
-LF_API void lf_domain_config_inherit(
-    struct lf_domain_config *fork, const struct lf_domain_config *parent);
+LF_API int lf_domain_config_inherit(struct lf_domain_config *fork,
+    const struct lf_domain_config *parent, struct lf_error *error);
 
 /*
  * The configuration of a fork for which none was given: the parent's, with

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Puts a migration stream together for a QEMU that waits for one, and sends
+ * it: header and configuration of the snapshot's stream, a RAM section made
+ * from the snapshot's image, device sections unchanged except for those that
+ * are overridden, the description. Nothing of it is ever whole in memory, and
+ * a receiver that does not read cannot hold the sender for longer than the
+ * time-out.
+ */
+#ifndef QEMU_STREAM_WRITE_H
+#define QEMU_STREAM_WRITE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <libfork/error.h>
+
+#include "memory/image.h"
+#include "qemu/stream.h"
+
+/* The body of one device section, instead of the stream's own. */
+struct stream_override {
+	const char *name;
+	uint32_t instance_id;
+	const void *body;
+	size_t len;
+};
+
+struct stream_plan {
+	/* Of the snapshot: everything but what the other members say. */
+	const struct stream *base;
+	/* Whose device sections are sent; NULL: base's. */
+	const struct stream *devices;
+	/* Has all blocks of `base`, and their pages. */
+	const struct ram_image *image;
+	/*
+	 * The block that the receiver has from its file already: only pages in
+	 * the image's delta are sent. All other blocks are sent whole.
+	 */
+	const char *ram_idstr;
+	const struct stream_override *overrides;
+	size_t override_count;
+};
+
+/*
+ * Sends the stream to a socket. -EPIPE: the receiver closed it, and knows why.
+ * -ETIMEDOUT: it took nothing for `timeout_ms`.
+ */
+int stream_send(int sock, const struct stream_plan *plan, int timeout_ms,
+    struct lf_error *error);
+
+#endif

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * First process of the lab: puts an overlay over the host's root file system,
+ * sets the rest of a system up around it, runs one command and reports its
+ * exit status.
+ *
+ * The command is in a directory of the host that lab.dir= on the kernel
+ * command line names: files argv and env (strings ended by 0), cwd, shares
+ * (directories to mount writable, ended by 0, tags share0, share1, …). Output
+ * goes to virtio ports 1 (standard output) and 2 (standard error), the exit
+ * status in decimal to port 3; then the machine ends through isa-debug-exit.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/io.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { EXIT_PORT = 0xf4, STRINGS_MAX = 4096 };
+
+/* Order matters: each needs those before it. */
+static const char *const modules[] = {"virtio_ring", "virtio",
+    "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci",
+    "virtio_console", "fuse", "virtiofs", "overlay", "irqbypass", "kvm",
+    "kvm-amd"};
+
+static void __attribute__((noreturn, format(printf, 1, 2)))
+die(const char *format, ...)
+{
+	va_list arguments;
+	int error = errno;
+
+	printf("lab: ");
+	va_start(arguments, format);
+	vprintf(format, arguments);
+	va_end(arguments);
+	printf(": %s\n", strerror(error));
+	fflush(stdout);
+	reboot(RB_AUTOBOOT); /* QEMU runs with -no-reboot */
+	for (;;)
+		pause();
+}
+
+static void
+load_module(const char *name)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/modules/%s.ko", name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || syscall(SYS_finit_module, fd, "", 0) < 0)
+		die("module %s", name);
+	close(fd);
+}
+
+static void
+mount_on(const char *type, const char *source, const char *target,
+    unsigned long flags, const char *data)
+{
+	mkdir(target, 0755);
+	if (mount(source, target, type, flags, data) < 0)
+		die("mount %s on %s", source, target);
+}
+
+/* Value of a word NAME=VALUE on the kernel command line, to be freed. */
+static char *
+kernel_word(const char *name)
+{
+	static char line[4096];
+	size_t len = strlen(name);
+	FILE *file = fopen("/proc/cmdline", "re");
+	char *found = NULL, *state = NULL;
+
+	if (file == NULL || fgets(line, sizeof(line), file) == NULL)
+		die("/proc/cmdline");
+	fclose(file);
+	for (char *word = strtok_r(line, " \n", &state); word != NULL;
+	     word = strtok_r(NULL, " \n", &state)) {
+		if (strncmp(word, name, len) == 0 && word[len] == '=')
+			found = word + len + 1;
+	}
+	errno = ENOENT;
+	if (found == NULL || (found = strdup(found)) == NULL)
+		die("no %s= on the kernel command line", name);
+	return found;
+}
+
+/* The strings of a file, each ended by 0, as an array ended by NULL. */
+static char **
+read_strings(const char *dir, const char *name)
+{
+	char path[512];
+	struct stat status;
+	char **strings, *text;
+	size_t count = 0, len = 0;
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/lower%s/%s", dir, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &status) < 0)
+		die("%s", path);
+	text = malloc((size_t)status.st_size + 1);
+	strings = calloc(STRINGS_MAX + 1, sizeof(*strings));
+	if (text == NULL || strings == NULL)
+		die("%s", path);
+	while ((n = read(fd, text + len, (size_t)status.st_size - len)) > 0)
+		len += (size_t)n;
+	text[len] = '\0';
+	close(fd);
+	for (size_t at = 0; at < len; at += strlen(text + at) + 1) {
+		if (count == STRINGS_MAX) {
+			errno = E2BIG;
+			die("%s", path);
+		}
+		strings[count++] = text + at;
+	}
+	return strings;
+}
+
+static int
+open_port(unsigned number)
+{
+	char path[32];
+	int fd;
+
+	/* The first virtio device; the host announces its ports one by one
+	 * after the driver is there. */
+	snprintf(path, sizeof(path), "/dev/vport0p%u", number);
+	for (int ms = 0; ms < 10000; ms++) {
+		fd = open(path, O_WRONLY | O_CLOEXEC);
+		if (fd >= 0)
+			return fd;
+		usleep(1000);
+	}
+	die("%s", path);
+}
+
+static void
+loopback_up(void)
+{
+	struct ifreq request = {
+	    .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) < 0)
+		die("loopback");
+	close(fd);
+}
+
+static void
+set_up_root(char **shares, int fresh_tmp)
+{
+	mount_on("tmpfs", "tmpfs", "/upper", 0, "mode=755,size=75%");
+	mkdir("/upper/data", 0755);
+	mkdir("/upper/work", 0755);
+	mount_on("overlay", "overlay", "/root", 0,
+	    "lowerdir=/lower,upperdir=/upper/data,workdir=/upper/work");
+	if (chdir("/root") < 0)
+		die("/root");
+	mount_on(NULL, "/proc", "proc", MS_MOVE, NULL);
+	mount_on(NULL, "/sys", "sys", MS_MOVE, NULL);
+	mount_on(NULL, "/dev", "dev", MS_MOVE, NULL);
+	mount_on(
+	    "devpts", "devpts", "dev/pts", 0, "mode=620,ptmxmode=666,gid=5");
+	mount_on(
+	    "tmpfs", "tmpfs", "dev/shm", MS_NOSUID | MS_NODEV, "mode=1777");
+	mount_on("tmpfs", "tmpfs", "run", MS_NOSUID | MS_NODEV, "mode=755");
+	mkdir("run/lock", 01777);
+	mount_on("cgroup2", "cgroup2", "sys/fs/cgroup", 0, NULL);
+	/* A fresh /tmp, but not over what the command needs. */
+	if (fresh_tmp)
+		mount_on(
+		    "tmpfs", "tmpfs", "tmp", MS_NOSUID | MS_NODEV, "mode=1777");
+	for (unsigned i = 0; shares[i] != NULL; i++) {
+		char tag[16];
+
+		snprintf(tag, sizeof(tag), "share%u", i);
+		mount_on("virtiofs", tag, shares[i] + 1, 0, NULL);
+	}
+	if (mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0)
+		die("change of root");
+	(void)!symlink("/proc/self/fd", "/dev/fd");
+	(void)!symlink("/proc/self/fd/0", "/dev/stdin");
+	(void)!symlink("/proc/self/fd/1", "/dev/stdout");
+	(void)!symlink("/proc/self/fd/2", "/dev/stderr");
+	chmod("/dev/kvm", 0666);
+}
+
+static pid_t
+start(char **argv, char **env, const char *cwd, int out, int error)
+{
+	struct rlimit files = {1024, 1048576};
+	pid_t pid = fork();
+
+	if (pid < 0)
+		die("fork");
+	if (pid > 0)
+		return pid;
+	setsid();
+	setrlimit(RLIMIT_NOFILE, &files);
+	dup2(open("/dev/null", O_RDONLY), 0);
+	dup2(out, 1);
+	dup2(error, 2);
+	if (chdir(cwd) < 0) {
+		fprintf(stderr, "lab: %s: %s\n", cwd, strerror(errno));
+		_exit(126);
+	}
+	execvpe(argv[0], argv, env);
+	fprintf(stderr, "lab: %s: %s\n", argv[0], strerror(errno));
+	_exit(errno == ENOENT ? 127 : 126);
+}
+
+/* Pass on what is in the pipe; returns whether more can come. */
+static int
+pump(int from, int to)
+{
+	static char buffer[65536];
+	ssize_t n = read(from, buffer, sizeof(buffer));
+
+	for (ssize_t done = 0; done < n;) {
+		ssize_t written = write(to, buffer + done, (size_t)(n - done));
+
+		if (written < 0)
+			return 0;
+		done += written;
+	}
+	return n > 0 || (n < 0 && errno == EINTR);
+}
+
+/* Run until the command has ended; what it left behind does not count. */
+static int
+wait_for(pid_t command, int pipes[2], int ports[2])
+{
+	struct pollfd fds[2] = {{.fd = pipes[0], .events = POLLIN},
+	    {.fd = pipes[1], .events = POLLIN}};
+	int status = 0, ended = 0, ready;
+
+	for (;;) {
+		ready = poll(fds, 2, ended ? 0 : 10);
+		for (int i = 0; i < 2; i++) {
+			if (fds[i].revents != 0 && !pump(fds[i].fd, ports[i]))
+				fds[i].fd = -1;
+		}
+		if (ended && ready <= 0)
+			return WIFEXITED(status) ? WEXITSTATUS(status)
+						 : 128 + WTERMSIG(status);
+		for (pid_t pid = 1; !ended && pid > 0;) {
+			int one;
+
+			pid = waitpid(-1, &one, WNOHANG);
+			if (pid == command) {
+				status = one;
+				ended = 1;
+			}
+		}
+	}
+}
+
+int
+main(void)
+{
+	int out[2], error[2], pipes[2], ports[2], report, status;
+	char **argv, **env, **cwd, **shares, *dir;
+	pid_t pid;
+
+	mount_on("proc", "proc", "/proc", 0, NULL);
+	mount_on("sysfs", "sysfs", "/sys", 0, NULL);
+	mount_on("devtmpfs", "devtmpfs", "/dev", 0, NULL);
+	for (size_t i = 0; i < sizeof(modules) / sizeof(modules[0]); i++)
+		load_module(modules[i]);
+	mount_on("virtiofs", "root", "/lower", MS_RDONLY, NULL);
+	dir = kernel_word("lab.dir");
+	argv = read_strings(dir, "argv");
+	env = read_strings(dir, "env");
+	cwd = read_strings(dir, "cwd");
+	shares = read_strings(dir, "shares");
+	set_up_root(shares, strcmp(kernel_word("lab.tmp"), "fresh") == 0);
+	loopback_up();
+	sethostname("lab", 3);
+
+	if (pipe2(out, O_CLOEXEC) < 0 || pipe2(error, O_CLOEXEC) < 0)
+		die("pipe");
+	/* execvpe looks for programs in this process's PATH. */
+	for (char **word = env; *word != NULL; word++) {
+		if (strncmp(*word, "PATH=", 5) == 0)
+			putenv(*word);
+	}
+	ports[0] = open_port(1);
+	ports[1] = open_port(2);
+	report = open_port(3);
+	pid = start(argv, env, cwd[0], out[1], error[1]);
+	close(out[1]);
+	close(error[1]);
+	pipes[0] = out[0];
+	pipes[1] = error[0];
+	status = wait_for(pid, pipes, ports);
+	dprintf(report, "%d\n", status);
+	for (char **share = shares; *share != NULL; share++)
+		syncfs(open(*share, O_RDONLY | O_CLOEXEC));
+	if (iopl(3) == 0)
+		outb(0, EXIT_PORT);
+	reboot(RB_POWER_OFF);
+	return 0;
+}

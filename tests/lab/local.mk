@@ -1,0 +1,4 @@
+# lab: what needs a KVM like hardware's, see README.md.
+
+dist_noinst_SCRIPTS += tests/lab/run
+EXTRA_DIST += tests/lab/README.md tests/lab/init.c
