@@ -15,8 +15,11 @@ libfork_sources += \
 libfork_sources += \
 	libfork/qemu/guest_map.c \
 	libfork/qemu/guest_map.h \
+	libfork/qemu/launcher_spawn.c \
 	libfork/qemu/mtree.c \
 	libfork/qemu/mtree.h \
+	libfork/qemu/program.c \
+	libfork/qemu/program.h \
 	libfork/qemu/qmp.c \
 	libfork/qemu/qmp.h \
 	libfork/qemu/stream.c \

@@ -122,15 +122,25 @@ struct lf_launcher {
 
 /* For the launcher that starts programs from this process. */
 struct lf_launcher_spawn_options {
-	const char *qemu;        /* NULL: qemu-system-x86_64 from PATH */
-	const char *qemu_img;    /* NULL: qemu-img from PATH */
-	const char *overlay_dir; /* NULL: overlays need a path of their own */
+	const char *qemu;     /* NULL: qemu-system-x86_64 from PATH */
+	const char *qemu_img; /* NULL: qemu-img from PATH */
+	/*
+	 * Where overlays without a path of their own and VNC sockets are
+	 * made; NULL: no such overlays, and sockets in /tmp.
+	 */
+	const char *overlay_dir;
+	/*
+	 * QEMUs are killed when the thread that started them ends, in
+	 * whatever way; for tests and tools with one thread.
+	 */
+	bool end_with_thread;
 };
 
 /*
- * Makes a launcher whose programs are children of this process and end with
- * it. `options` may be NULL; its strings are copied. Free it after the last
- * domain that uses it.
+ * Makes a launcher whose programs are children of this process; without
+ * `end_with_thread` they outlive it if their domains are not freed. The
+ * directory of overlays has to exist. `options` may be NULL; its strings are
+ * copied. Free it after the last domain that uses it.
  */
 LF_API int lf_launcher_spawn_new(
     const struct lf_launcher_spawn_options *options,
