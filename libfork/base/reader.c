@@ -45,8 +45,8 @@ reader_u8(struct reader *r, const char *field, uint8_t *ret_value,
 	return rc;
 }
 
-#define DEFINE_READER_BE(bits)                                               \
-	int reader_be##bits(struct reader *r, const char *field,             \
+#define DEFINE_READER(order, bits)                                           \
+	int reader_##order##bits(struct reader *r, const char *field,        \
 	    uint##bits##_t *ret_value, struct lf_error *error)               \
 	{                                                                    \
 		const uint8_t *bytes;                                        \
@@ -55,14 +55,29 @@ reader_u8(struct reader *r, const char *field, uint8_t *ret_value,
                                                                              \
 		if (rc == 0) {                                               \
 			memcpy(&raw, bytes, sizeof(raw));                    \
-			*ret_value = be##bits##toh(raw);                     \
+			*ret_value = order##bits##toh(raw);                  \
 		}                                                            \
 		return rc;                                                   \
 	}
 
-DEFINE_READER_BE(16)
-DEFINE_READER_BE(32)
-DEFINE_READER_BE(64)
+DEFINE_READER(be, 16)
+DEFINE_READER(be, 32)
+DEFINE_READER(be, 64)
+DEFINE_READER(le, 16)
+DEFINE_READER(le, 32)
+DEFINE_READER(le, 64)
+
+int
+reader_seek(
+    struct reader *r, const char *field, uint64_t pos, struct lf_error *error)
+{
+	if (pos > r->len)
+		return error_set(error, EBADMSG,
+		    "%s: field '%s': points to 0x%llx, past the end at 0x%zx",
+		    r->name, field, (unsigned long long)pos, r->len);
+	r->pos = pos;
+	return 0;
+}
 
 int
 reader_counted_string(struct reader *r, const char *field, char *buf,

@@ -41,6 +41,18 @@ int reader_be32(struct reader *r, const char *field, uint32_t *ret_value,
 int reader_be64(struct reader *r, const char *field, uint64_t *ret_value,
     struct lf_error *error);
 
+/* Little-endian integers, as guest memory and ELF files have them. */
+int reader_le16(struct reader *r, const char *field, uint16_t *ret_value,
+    struct lf_error *error);
+int reader_le32(struct reader *r, const char *field, uint32_t *ret_value,
+    struct lf_error *error);
+int reader_le64(struct reader *r, const char *field, uint64_t *ret_value,
+    struct lf_error *error);
+
+/* Goes to offset `pos` of the data; past its end is an error. */
+int reader_seek(
+    struct reader *r, const char *field, uint64_t pos, struct lf_error *error);
+
 /* `len` bytes in place; the pointer is into the reader's data. */
 int reader_bytes(struct reader *r, const char *field, size_t len,
     const uint8_t **ret_bytes, struct lf_error *error);

@@ -2,10 +2,11 @@
 
 if HAVE_CRITERION
 unit_tests = \
-	tests/unit/test_domain_config \
 	tests/unit/test_base \
 	tests/unit/test_control \
-	tests/unit/test_memory
+	tests/unit/test_domain_config \
+	tests/unit/test_memory \
+	tests/unit/test_symbols
 
 check_PROGRAMS += $(unit_tests)
 TESTS += $(unit_tests)
@@ -22,4 +23,6 @@ tests_unit_test_domain_config_LDADD = tests/lib/libtest.la $(test_libs)
 
 tests_unit_test_memory_CPPFLAGS = $(test_cppflags)
 tests_unit_test_memory_LDADD = tests/lib/libtest.la $(test_libs)
+tests_unit_test_symbols_CPPFLAGS = $(test_cppflags)
+tests_unit_test_symbols_LDADD = tests/lib/libtest.la $(test_libs)
 endif

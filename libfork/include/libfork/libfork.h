@@ -11,6 +11,7 @@
 #include <libfork/exit.h>
 #include <libfork/log.h>
 #include <libfork/snapshot.h>
+#include <libfork/symbols.h>
 #include <libfork/vcpu.h>
 
 #ifdef __cplusplus

@@ -1,0 +1,11 @@
+# vmi: looking into a guest: symbols, the Linux kernel in its memory.
+
+libfork_sources += \
+	libfork/vmi/symbols.c \
+	libfork/vmi/symbols.h \
+	libfork/vmi/symbols_elf.c \
+	libfork/vmi/symbols_file.c \
+	libfork/vmi/symbols_nearest.c \
+	libfork/vmi/symbols_text.c
+include_libfork_HEADERS += \
+	libfork/include/libfork/symbols.h
