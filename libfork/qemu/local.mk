@@ -4,6 +4,9 @@ include_libfork_HEADERS += \
 
 # The configuration model and the argument vector.
 libfork_sources += \
+	libfork/qemu/argv.c \
+	libfork/qemu/argv_list.c \
+	libfork/qemu/argv_list.h \
 	libfork/qemu/domain_config.c \
 	libfork/qemu/domain_config_check.c \
 	libfork/qemu/domain_config_fork.c \

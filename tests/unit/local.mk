@@ -2,6 +2,7 @@
 
 if HAVE_CRITERION
 unit_tests = \
+	tests/unit/test_argv \
 	tests/unit/test_base \
 	tests/unit/test_control \
 	tests/unit/test_domain_config \
@@ -25,4 +26,7 @@ tests_unit_test_memory_CPPFLAGS = $(test_cppflags)
 tests_unit_test_memory_LDADD = tests/lib/libtest.la $(test_libs)
 tests_unit_test_symbols_CPPFLAGS = $(test_cppflags)
 tests_unit_test_symbols_LDADD = tests/lib/libtest.la $(test_libs)
+
+tests_unit_test_argv_CPPFLAGS = $(test_cppflags)
+tests_unit_test_argv_LDADD = tests/lib/libtest.la $(test_libs)
 endif
