@@ -27,6 +27,7 @@ include tests/guest/local.mk
 include tests/lab/local.mk
 include tests/tree/local.mk
 include tests/unit/local.mk
+include tests/tcg/local.mk
 include tests/fuzz/local.mk
 
 # Builds and runs all tests, then prints the closing line. One test at a time:
