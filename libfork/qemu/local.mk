@@ -35,3 +35,8 @@ libfork_sources += \
 	libfork/qemu/stream_write.h \
 	libfork/qemu/vmdesc.c \
 	libfork/qemu/vmdesc.h
+
+
+libfork_sources += libfork/qemu/devstate.c
+
+include_libfork_HEADERS += libfork/include/libfork/devstate.h
