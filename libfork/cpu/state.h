@@ -113,6 +113,14 @@ struct cpu_lapic {
 	uint8_t regs[1024];
 };
 
+/* Registers by their place in the page (SDM volume 3, 11.4). */
+#define CPU_LAPIC_ID            0x020
+#define CPU_LAPIC_PPR           0x0a0
+#define CPU_LAPIC_LVT_TIMER     0x320
+#define CPU_LAPIC_TIMER_INITIAL 0x380
+#define CPU_LAPIC_TIMER_CURRENT 0x390
+#define CPU_LAPIC_LVT_MASKED    (1U << 16)
+
 struct cpu_msr {
 	uint32_t index;
 	uint32_t reserved;

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The state table: making, copying, and the parts whose content varies (XSAVE
+ * image, MSRs, LAPIC page). Comparing and printing are in compare.c.
+ */
+#include "cpu/state.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/sys.h"
+#include "cpu/msr.h"
+
+static const struct {
+	const char *name, *title;
+	size_t offset, size;
+} groups_[CPU_GROUP_COUNT] = {
+#define CPU_GROUP(NAME, member, text)           \
+	[CPU_INDEX_##NAME] = {#member, text,    \
+	    offsetof(struct cpu_state, member), \
+	    sizeof(((struct cpu_state *)0)->member)},
+#include "cpu/groups.def"
+#undef CPU_GROUP
+};
+
+const char *
+cpu_group_name(enum cpu_group_index index)
+{
+	return groups_[index].name;
+}
+
+const char *
+cpu_group_title(enum cpu_group_index index)
+{
+	return groups_[index].title;
+}
+
+struct cpu_state *
+cpu_state_new(uint32_t xsave_len)
+{
+	struct cpu_state *state = sys.calloc(1, sizeof(*state));
+
+	if (state == NULL)
+		return NULL;
+	if (xsave_len < CPU_XSAVE_MIN)
+		xsave_len = CPU_XSAVE_MIN;
+	state->xsave.bytes = sys.calloc(1, xsave_len);
+	if (state->xsave.bytes == NULL) {
+		cpu_state_free(state);
+		return NULL;
+	}
+	state->xsave.len = xsave_len;
+	return state;
+}
+
+void
+cpu_state_free(struct cpu_state *state)
+{
+	if (state == NULL)
+		return;
+	free(state->xsave.bytes);
+	free(state);
+}
+
+struct cpu_state *
+cpu_state_dup(const struct cpu_state *state)
+{
+	struct cpu_state *copy = cpu_state_new(state->xsave.len);
+
+	if (copy != NULL)
+		cpu_state_copy(copy, state, state->groups, NULL);
+	return copy;
+}
+
+/* An image shorter than the room for it is filled up with zeros: a component
+ * that is not there is one in its initial state. */
+static int
+copy_xsave(
+    struct cpu_xsave *to, const struct cpu_xsave *from, struct lf_error *error)
+{
+	uint32_t i;
+
+	for (i = to->len; i < from->len; i++)
+		if (from->bytes[i] != 0)
+			return error_set(error, ENOSPC,
+			    "FPU and vector registers: %u bytes of state, room "
+			    "for %u: the host saves fewer registers",
+			    from->len, to->len);
+	if (from->len < to->len) {
+		memcpy(to->bytes, from->bytes, from->len);
+		memset(to->bytes + from->len, 0, to->len - from->len);
+	} else {
+		memcpy(to->bytes, from->bytes, to->len);
+	}
+	return 0;
+}
+
+int
+cpu_state_copy(struct cpu_state *to, const struct cpu_state *from,
+    uint32_t groups, struct lf_error *error)
+{
+	unsigned i;
+	int rc;
+
+	groups &= from->groups;
+	for (i = 0; i < CPU_GROUP_COUNT; i++) {
+		if ((groups & (1U << i)) == 0)
+			continue;
+		if (i == CPU_INDEX_XSAVE) {
+			rc = copy_xsave(&to->xsave, &from->xsave, error);
+			if (rc < 0)
+				return rc;
+		} else {
+			memcpy((char *)to + groups_[i].offset,
+			    (const char *)from + groups_[i].offset,
+			    groups_[i].size);
+		}
+		to->groups |= 1U << i;
+	}
+	return 0;
+}
+
+bool
+cpu_state_msr(
+    const struct cpu_state *state, uint32_t index, uint64_t *ret_value)
+{
+	uint32_t i;
+
+	for (i = 0; i < state->msrs.count; i++) {
+		if (state->msrs.entry[i].index == index) {
+			*ret_value = state->msrs.entry[i].value;
+			return true;
+		}
+	}
+	return false;
+}
+
+int
+cpu_state_set_msr(struct cpu_state *state, uint32_t index, uint64_t value,
+    struct lf_error *error)
+{
+	struct cpu_msrs *msrs = &state->msrs;
+	uint32_t i, at;
+
+	for (i = 0; i < msrs->count; i++) {
+		if (msrs->entry[i].index == index) {
+			msrs->entry[i].value = value;
+			return 0;
+		}
+	}
+	if (msrs->count >= CPU_MSRS_MAX)
+		return error_set(error, ENOSPC,
+		    "MSR 0x%x: the state holds %u MSRs already, the most it "
+		    "can",
+		    index, msrs->count);
+	at = msrs->count;
+	if (index == MSR_TSC_ADJUST)
+		at = 0;
+	else if (at > 0 && msrs->entry[at - 1].index == MSR_TSC_DEADLINE)
+		at--;
+	memmove(&msrs->entry[at + 1], &msrs->entry[at],
+	    (msrs->count - at) * sizeof(msrs->entry[0]));
+	msrs->entry[at] = (struct cpu_msr){.index = index, .value = value};
+	msrs->count++;
+	state->groups |= CPU_GROUP_MSRS;
+	return 0;
+}
+
+uint32_t
+cpu_lapic_read(const struct cpu_lapic *lapic, unsigned reg)
+{
+	uint32_t value;
+
+	memcpy(&value, &lapic->regs[reg], sizeof(value));
+	return value;
+}
+
+void
+cpu_lapic_write(struct cpu_lapic *lapic, unsigned reg, uint32_t value)
+{
+	memcpy(&lapic->regs[reg], &value, sizeof(value));
+}
+
+void
+cpu_lapic_silence_timer(struct cpu_lapic *lapic)
+{
+	uint32_t lvt = cpu_lapic_read(lapic, CPU_LAPIC_LVT_TIMER);
+
+	cpu_lapic_write(lapic, CPU_LAPIC_LVT_TIMER, lvt | CPU_LAPIC_LVT_MASKED);
+	cpu_lapic_write(lapic, CPU_LAPIC_TIMER_INITIAL, 0);
+	cpu_lapic_write(lapic, CPU_LAPIC_TIMER_CURRENT, 0);
+}
