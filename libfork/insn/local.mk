@@ -1,1 +1,7 @@
-libfork_sources +=
+# insn: the only room that knows capstone.
+
+libfork_sources += \
+	libfork/insn/blocks.c \
+	libfork/insn/capstone.h \
+	libfork/insn/decode.c \
+	libfork/insn/insn.h

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * x86 instructions: length, what they do to memory and ports, disassembly,
+ * basic blocks. The only room that knows capstone. Bytes come from guests:
+ * whatever they are, the answer is an instruction or "not one".
+ */
+#ifndef INSN_INSN_H
+#define INSN_INSN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <libfork/error.h>
+
+#define INSN_MAX 15 /* bytes of the longest instruction */
+
+enum insn_mode {
+	INSN_16,
+	INSN_32,
+	INSN_64,
+};
+
+enum insn_kind {
+	INSN_OTHER,
+	INSN_IN,
+	INSN_OUT,
+	INSN_INS,
+	INSN_OUTS,
+	INSN_MOVS,
+	INSN_STOS,
+	INSN_PUSH, /* of any operand, and of flags */
+	INSN_POP,
+	INSN_CALL,
+};
+
+/* Registers as the instruction encodes them; RIP for relative addresses. */
+enum insn_reg {
+	INSN_RAX,
+	INSN_RCX,
+	INSN_RDX,
+	INSN_RBX,
+	INSN_RSP,
+	INSN_RBP,
+	INSN_RSI,
+	INSN_RDI,
+	INSN_R8,
+	INSN_R9,
+	INSN_R10,
+	INSN_R11,
+	INSN_R12,
+	INSN_R13,
+	INSN_R14,
+	INSN_R15,
+	INSN_RIP,
+	INSN_NO_REG,
+};
+
+enum insn_segment {
+	INSN_ES,
+	INSN_CS,
+	INSN_SS,
+	INSN_DS,
+	INSN_FS,
+	INSN_GS,
+};
+
+/* A memory operand: segment:[base + index * scale + displacement]. */
+struct insn_mem {
+	enum insn_reg base, index;
+	uint8_t scale;
+	int64_t displacement;
+	enum insn_segment segment;
+	uint8_t address_bytes; /* 2, 4, 8: sums wrap there */
+	uint8_t size;          /* bytes accessed */
+	bool read, write;
+};
+
+/* How an instruction ends a basic block. */
+enum insn_flow {
+	INSN_NEXT,   /* it does not */
+	INSN_JUMP,   /* goes to `target` */
+	INSN_BRANCH, /* goes to `target` or on */
+	INSN_CALLS,  /* comes back */
+	INSN_LEAVES, /* goes where the bytes do not say: return, indirect */
+	INSN_TRAPS,  /* HLT, INT3, UD2, SYSCALL and the like */
+};
+
+struct insn {
+	uint8_t len;
+	enum insn_kind kind;
+	enum insn_flow flow;
+	bool rep;              /* REP, REPE or REPNE */
+	uint8_t size;          /* of IN, OUT and string elements: 1, 2, 4, 8 */
+	uint8_t address_bytes; /* of string instructions' counters */
+	bool port_in_dx;
+	uint8_t port; /* IN, OUT: unless port_in_dx */
+	bool has_mem;
+	struct insn_mem mem; /* explicit operand */
+	bool has_target;
+	uint64_t target;
+};
+
+/* Decodes one instruction at `pc`. -EBADMSG: these bytes are none. */
+int insn_decode(enum insn_mode mode, const uint8_t *bytes, size_t len,
+    uint64_t pc, struct insn *ret, struct lf_error *error);
+
+/* "out dx, al" into `text`. Returns the instruction's length, or -EBADMSG. */
+int insn_text(enum insn_mode mode, const uint8_t *bytes, size_t len,
+    uint64_t pc, char *text, size_t text_len, struct lf_error *error);
+
+/* A run of instructions that is entered at its start only and left at its end.
+ */
+struct insn_block {
+	uint64_t start;
+	uint32_t len;
+	uint32_t insns;
+};
+
+/*
+ * Cuts `len` bytes of code at `pc` into basic blocks, in order of addresses.
+ * Calls do not end a block. Bytes that are no instruction end one, and the
+ * search goes on behind them. `*ret_blocks` is the caller's to free.
+ */
+int insn_blocks(enum insn_mode mode, const uint8_t *bytes, size_t len,
+    uint64_t pc, struct insn_block **ret_blocks, size_t *ret_count,
+    struct lf_error *error);
+
+#endif
