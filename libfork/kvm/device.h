@@ -40,6 +40,8 @@ struct kvm_manners {
 	 * KVM_RUN forgets the access; else it must be completed first.
 	 */
 	bool forgets[KVM_ACCESS_COUNT];
+	/* After an exit at CPL 3, RFLAGS read back without their IOPL. */
+	bool hides_iopl;
 };
 
 struct kvm_device {
@@ -57,6 +59,7 @@ struct kvm_device {
 	bool x2apic_api;
 	bool hyperv_synic;
 	bool nested_state;
+	bool smm;
 	bool user_space_msr;
 	bool emulation_failure_bytes;
 	bool tsc_offset; /* can be set, and the guest's TSC follows it */

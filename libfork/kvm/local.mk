@@ -1,8 +1,32 @@
 # kvm: the only room that knows <linux/kvm.h>.
 
 libfork_sources += \
+	libfork/kvm/access.c \
+	libfork/kvm/device.c \
 	libfork/kvm/device.h \
+	libfork/kvm/exit.c \
+	libfork/kvm/find.c \
+	libfork/kvm/find.h \
+	libfork/kvm/guest_debug.c \
+	libfork/kvm/held.c \
+	libfork/kvm/held.h \
+	libfork/kvm/host.c \
+	libfork/kvm/internal.h \
+	libfork/kvm/ioctl.c \
+	libfork/kvm/manners.c \
+	libfork/kvm/memslot.c \
+	libfork/kvm/probe_guest.c \
+	libfork/kvm/probe_guest.h \
+	libfork/kvm/regs.c \
+	libfork/kvm/ring.c \
 	libfork/kvm/ring.h \
+	libfork/kvm/undo.c \
+	libfork/kvm/undo.h \
+	libfork/kvm/vcpu.c \
 	libfork/kvm/vcpu.h \
+	libfork/kvm/vcpu_state.c \
 	libfork/kvm/vcpu_state.h \
-	libfork/kvm/vm.h
+	libfork/kvm/vm.c \
+	libfork/kvm/vm.h \
+	libfork/kvm/watch.c \
+	libfork/kvm/watch.h

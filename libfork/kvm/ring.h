@@ -31,7 +31,7 @@ size_t ring_collect(struct vcpu *vcpu, struct ring_page *pages, size_t max);
 
 /*
  * True when a vCPU's ring is so full of collected entries that they should be
- * given back now: half of it is used, counting what KVM keeps for itself.
+ * given back now: three quarters of what KVM lets be used.
  */
 bool ring_pressed(const struct vm *vm);
 

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Opening /dev/kvm and asking it what it can do.
+ */
+#include "kvm/device.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/sys.h"
+#include "cpu/state.h"
+#include "kvm/internal.h"
+
+DEFINE_CLEANUP(struct kvm_device *, kvm_device_free);
+
+_Static_assert(
+    sizeof(struct kvm_cpuid_entry2) == sizeof(struct cpu_cpuid_entry) &&
+	offsetof(struct kvm_cpuid2, entries) ==
+	    offsetof(struct cpu_cpuid, entry),
+    "a CPUID table is handed to KVM in place");
+
+/* What libfork cannot do without. */
+static const struct {
+	int cap;
+	const char *name;
+} required[] = {
+    {KVM_CAP_USER_MEMORY, "user memory"},
+    {KVM_CAP_IMMEDIATE_EXIT, "immediate exit"},
+    {KVM_CAP_EXT_CPUID, "CPUID"},
+    {KVM_CAP_MP_STATE, "run state"},
+    {KVM_CAP_VCPU_EVENTS, "vCPU events"},
+    {KVM_CAP_DEBUGREGS, "debug registers"},
+    {KVM_CAP_XSAVE, "XSAVE"},
+    {KVM_CAP_XCRS, "XCRs"},
+};
+
+/* A capability's number; 0: not there. */
+static int
+cap(const struct kvm_device *device, int number)
+{
+	int r = kvm_ioctl(
+	    device->fd, KVM_CHECK_EXTENSION, (void *)(uintptr_t)number);
+
+	return r > 0 ? r : 0;
+}
+
+static void
+ask_caps(struct kvm_device *device)
+{
+	int r;
+
+	r = cap(device, KVM_CAP_XSAVE2);
+	device->xsave_len = r > CPU_XSAVE_MIN ? r : CPU_XSAVE_MIN;
+	device->ring_cap = KVM_CAP_DIRTY_LOG_RING_ACQ_REL;
+	r = cap(device, KVM_CAP_DIRTY_LOG_RING_ACQ_REL);
+	if (r == 0) {
+		device->ring_cap = KVM_CAP_DIRTY_LOG_RING;
+		r = cap(device, KVM_CAP_DIRTY_LOG_RING);
+	}
+	device->ring_entries_max = r / sizeof(struct kvm_dirty_gfn);
+	r = cap(device, KVM_CAP_SYNC_REGS);
+	device->sync_regs =
+	    (r & KVM_SYNC_X86_VALID_FIELDS) == KVM_SYNC_X86_VALID_FIELDS;
+	device->sregs2 = cap(device, KVM_CAP_SREGS2) > 0;
+	r = cap(device, KVM_CAP_SET_GUEST_DEBUG2);
+	device->block_irq = (r & KVM_GUESTDBG_BLOCKIRQ) != 0;
+	device->split_irqchip = cap(device, KVM_CAP_SPLIT_IRQCHIP) > 0;
+	device->exception_payload = cap(device, KVM_CAP_EXCEPTION_PAYLOAD) > 0;
+	device->triple_fault_event =
+	    cap(device, KVM_CAP_X86_TRIPLE_FAULT_EVENT) > 0;
+	device->x2apic_api = cap(device, KVM_CAP_X2APIC_API) > 0;
+	device->hyperv_synic = cap(device, KVM_CAP_HYPERV_SYNIC2) > 0;
+	device->nested_state = cap(device, KVM_CAP_NESTED_STATE) > 0;
+	device->smm = cap(device, KVM_CAP_X86_SMM) > 0;
+	device->user_space_msr = cap(device, KVM_CAP_X86_USER_SPACE_MSR) > 0;
+	device->emulation_failure_bytes =
+	    cap(device, KVM_CAP_EXIT_ON_EMULATION_FAILURE) > 0;
+	device->tsc_control = cap(device, KVM_CAP_TSC_CONTROL) > 0;
+	r = cap(device, KVM_CAP_NR_MEMSLOTS);
+	device->memslots_max = r > 0 ? r : 32;
+	r = cap(device, KVM_CAP_MAX_VCPUS);
+	device->vcpus_max = r > 0 ? r : 4;
+}
+
+static int
+ask_cpuid(struct kvm_device *device, struct lf_error *error)
+{
+	int r;
+
+	device->cpuid.count = CPU_CPUID_MAX;
+	r = kvm_ioctl(device->fd, KVM_GET_SUPPORTED_CPUID, &device->cpuid);
+	if (r < 0)
+		return error_sys(error, -r, "KVM: cannot ask for CPUID");
+	return 0;
+}
+
+static int
+ask_msrs(struct kvm_device *device, struct lf_error *error)
+{
+	const uint32_t room = sizeof(device->msrs) / sizeof(device->msrs[0]);
+	struct kvm_msr_list *list;
+	int r;
+
+	list = sys.calloc(1, sizeof(*list) + sizeof(device->msrs));
+	if (list == NULL)
+		return error_nomem(error);
+	list->nmsrs = room;
+	r = kvm_ioctl(device->fd, KVM_GET_MSR_INDEX_LIST, list);
+	if (r >= 0) {
+		device->msr_count = list->nmsrs;
+		memcpy(device->msrs, list->indices,
+		    list->nmsrs * sizeof(list->indices[0]));
+	}
+	free(list);
+	if (r < 0)
+		return error_sys(
+		    error, -r, "KVM: cannot ask which MSRs there are");
+	return 0;
+}
+
+static int
+open_device(const char *path, struct lf_error *error)
+{
+	int fd = sys.open(path, O_RDWR | O_CLOEXEC, 0);
+
+	if (fd >= 0)
+		return fd;
+	switch (errno) {
+	case ENOENT:
+	case ENXIO:
+	case ENODEV:
+		return error_set(error, ENOENT,
+		    "no KVM: %s is not there; load the module kvm-intel or "
+		    "kvm-amd, and enable virtualization in the firmware",
+		    path);
+	case EACCES:
+	case EPERM:
+		return error_set(error, EACCES,
+		    "no permission for KVM: %s may not be opened for reading "
+		    "and writing; join the group it belongs to",
+		    path);
+	default:
+		return error_sys(error, errno, "cannot open KVM at %s", path);
+	}
+}
+
+int
+kvm_device_open(
+    const char *path, struct kvm_device **ret, struct lf_error *error)
+{
+	cleanup(kvm_device_free_p) struct kvm_device *device = NULL;
+	unsigned i;
+	int r, rc;
+
+	device = sys.calloc(1, sizeof(*device));
+	if (device == NULL)
+		return error_nomem(error);
+	device->fd = rc = open_device(path, error);
+	if (rc < 0)
+		return rc;
+	r = kvm_ioctl(device->fd, KVM_GET_API_VERSION, NULL);
+	if (r != KVM_API_VERSION)
+		return error_set(error, ENOTSUP,
+		    "%s: %s, version %d of its interface is wanted", path,
+		    r < 0 ? "this is not KVM" : "another version",
+		    KVM_API_VERSION);
+	for (i = 0; i < sizeof(required) / sizeof(required[0]); i++)
+		if (cap(device, required[i].cap) == 0)
+			return error_set(error, ENOTSUP,
+			    "KVM here lacks '%s' (capability %d); Linux 6.1 or "
+			    "newer is needed",
+			    required[i].name, required[i].cap);
+	r = kvm_ioctl(device->fd, KVM_GET_VCPU_MMAP_SIZE, NULL);
+	if (r < (int)sizeof(struct kvm_run))
+		return error_set(error, ENOTSUP,
+		    "KVM: cannot ask for the size of a vCPU's run page");
+	device->run_bytes = r;
+	ask_caps(device);
+	rc = ask_cpuid(device, error);
+	if (rc == 0)
+		rc = ask_msrs(device, error);
+	if (rc == 0)
+		rc = manners_measure(device, error);
+	if (rc == 0)
+		rc = host_measure_tsc(device, error);
+	if (rc < 0)
+		return rc;
+	*ret = take_ptr(device);
+	return 0;
+}
+
+void
+kvm_device_free(struct kvm_device *device)
+{
+	if (device == NULL)
+		return;
+	close_fd(device->fd);
+	free(device);
+}
+
+int
+kvm_device_get(const struct kvm_device **ret, struct lf_error *error)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	static struct kvm_device *device;
+	int rc = 0;
+
+	pthread_mutex_lock(&lock);
+	if (device == NULL)
+		rc = kvm_device_open(KVM_DEVICE_PATH, &device, error);
+	*ret = device;
+	pthread_mutex_unlock(&lock);
+	return rc;
+}

@@ -1,0 +1,657 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The state table's way to and from KVM: one pair of functions per group of
+ * cpu/groups.def, called in the table's order. What a policy holds back from
+ * KVM is in held.c.
+ */
+#include "kvm/vcpu_state.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <x86intrin.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/sys.h"
+#include "cpu/arch.h"
+#include "cpu/msr.h"
+#include "kvm/held.h"
+#include "kvm/internal.h"
+
+DEFINE_CLEANUP(struct cpu_state *, cpu_state_free);
+
+_Static_assert(sizeof(struct cpu_events) == sizeof(struct kvm_vcpu_events) &&
+		   offsetof(struct cpu_events, sipi_vector) ==
+		       offsetof(struct kvm_vcpu_events, sipi_vector) &&
+		   offsetof(struct cpu_events, exception_payload) ==
+		       offsetof(struct kvm_vcpu_events, exception_payload),
+    "events are handed to KVM in place");
+_Static_assert(sizeof(struct cpu_debugregs) == sizeof(struct kvm_debugregs) &&
+		   offsetof(struct cpu_debugregs, dr7) ==
+		       offsetof(struct kvm_debugregs, dr7),
+    "debug registers are handed to KVM in place");
+_Static_assert(
+    sizeof(((struct cpu_lapic *)0)->regs) == sizeof(struct kvm_lapic_state),
+    "the LAPIC page is handed to KVM in place");
+_Static_assert(
+    sizeof(struct cpu_msr) == sizeof(struct kvm_msr_entry) &&
+	offsetof(struct cpu_msrs, entry) == offsetof(struct kvm_msrs, entries),
+    "MSRs are handed to KVM in place");
+_Static_assert(sizeof(struct cpu_nested) == sizeof(struct kvm_nested_state) &&
+		   offsetof(struct cpu_nested, header) ==
+		       offsetof(struct kvm_nested_state, hdr),
+    "the nested state's header is handed to KVM in place");
+_Static_assert(CPU_MP_HALTED == KVM_MP_STATE_HALTED &&
+		   CPU_MP_UNINITIALIZED == KVM_MP_STATE_UNINITIALIZED,
+    "run states are KVM's");
+_Static_assert(CPU_SHADOW_STI == KVM_X86_SHADOW_INT_STI &&
+		   CPU_SHADOW_MOV_SS == KVM_X86_SHADOW_INT_MOV_SS,
+    "interrupt shadows are KVM's");
+
+/* What one call of vcpu_state_set() has in common. */
+struct load {
+	const struct cpu_state *state;
+	uint64_t host_tsc;
+	bool sets_tsc;
+};
+
+struct cpu_state *
+vcpu_state_new(const struct kvm_device *device)
+{
+	return cpu_state_new(device->xsave_len);
+}
+
+uint64_t
+vcpu_state_host_tsc(void)
+{
+	return __rdtsc();
+}
+
+void
+vcpu_set_pv_clock(struct vcpu *vcpu, bool pv_clock)
+{
+	vcpu->pv_clock = pv_clock;
+}
+
+/* --- mp_state --- */
+
+static int
+get_mp_state(struct vcpu *vcpu, struct cpu_state *state, struct lf_error *error)
+{
+	struct kvm_mp_state mp_state;
+	int rc;
+
+	rc = vcpu_try(
+	    vcpu, KVM_GET_MP_STATE, &mp_state, "get its run state", error);
+	if (rc < 0)
+		return rc;
+	state->mp_state = vcpu->parked ? CPU_MP_HALTED : mp_state.mp_state;
+	return 0;
+}
+
+/*
+ * Without a LAPIC inside it, KVM knows only vCPUs that run: a halted one is
+ * then parked by us alone.
+ */
+static int
+set_mp_state(struct vcpu *vcpu, const struct load *load, struct lf_error *error)
+{
+	struct kvm_mp_state mp_state = {load->state->mp_state};
+
+	vcpu->parked = mp_state.mp_state == CPU_MP_HALTED &&
+		       (vcpu->interrupts == VCPU_INTERRUPTS_BLOCK ||
+			   vcpu->vm->irqchip == VM_IRQCHIP_NONE);
+	if (vcpu->vm->irqchip == VM_IRQCHIP_NONE)
+		mp_state.mp_state = KVM_MP_STATE_RUNNABLE;
+	return vcpu_try(
+	    vcpu, KVM_SET_MP_STATE, &mp_state, "set its run state", error);
+}
+
+/* --- regs, sregs --- */
+
+static int
+get_regs(struct vcpu *vcpu, struct cpu_state *state, struct lf_error *error)
+{
+	return vcpu_peek_regs(vcpu, &state->regs, error);
+}
+
+static int
+set_regs(struct vcpu *vcpu, const struct load *load, struct lf_error *error)
+{
+	vcpu->regs_valid = false;
+	vcpu->iopl = load->state->regs.rflags & RFLAGS_IOPL;
+	return vcpu_try(vcpu, KVM_SET_REGS, (void *)&load->state->regs,
+	    "set registers", error);
+}
+
+static int
+get_sregs(struct vcpu *vcpu, struct cpu_state *state, struct lf_error *error)
+{
+	return vcpu_peek_sregs(vcpu, &state->sregs, error);
+}
+
+static int
+set_sregs(struct vcpu *vcpu, const struct load *load, struct lf_error *error)
+{
+	return vcpu_set_sregs(vcpu, &load->state->sregs, error);
+}
+
+/* --- nested --- */
+
+static int
+get_nested(struct vcpu *vcpu, struct cpu_state *state, struct lf_error *error)
+{
+	int r;
+
+	memset(&state->nested, 0, sizeof(state->nested));
+	if (!vcpu->device->nested_state)
+		return 0;
+	state->nested.size = sizeof(state->nested);
+	r = vcpu_ioctl(vcpu, KVM_GET_NESTED_STATE, &state->nested);
+	if (r == -E2BIG)
+		return error_set(error, ENOTSUP,
+		    "vCPU %u runs a nested guest, which cannot be forked; "
+		    "stop the guest's own VMs first",
+		    vcpu->index);
+	if (r < 0)
+		return error_sys(error, -r,
+		    "vCPU %u: cannot get nested virtualization", vcpu->index);
+	return 0;
+}
+
+static int
+set_nested(struct vcpu *vcpu, const struct load *load, struct lf_error *error)
+{
+	const struct cpu_nested *nested = &load->state->nested;
+
+	if (nested->size == 0 || !vcpu->device->nested_state)
+		return 0;
+	return vcpu_try(vcpu, KVM_SET_NESTED_STATE, (void *)nested,
+	    "set nested virtualization", error);
+}
+
+/* --- xsave, xcrs, debugregs --- */
+
+static int
+get_xsave(struct vcpu *vcpu, struct cpu_state *state, struct lf_error *error)
+{
+	unsigned long request = vcpu->device->xsave_len > CPU_XSAVE_MIN
+				    ? KVM_GET_XSAVE2
+				    : KVM_GET_XSAVE;
+
+	if (state->xsave.len < vcpu->device->xsave_len)
+		return error_set(error, ENOSPC,
+		    "vCPU %u: %u bytes of vector state, room for %u",
+		    vcpu->index, vcpu->device->xsave_len, state->xsave.len);
+	return vcpu_try(vcpu, request, state->xsave.bytes,
+	    "get FPU and vector registers", error);
+}
+
+/* KVM reads as many bytes as it would give: a shorter image is filled up. */
+static int
+set_xsave(struct vcpu *vcpu, const struct load *load, struct lf_error *error)
+{
+	const struct cpu_xsave *xsave = &load->state->xsave;
+	cleanup_free uint8_t *longer = NULL;
+	void *bytes = xsave->bytes;
+
+	if (xsave->len < vcpu->device->xsave_len) {
+		longer = sys.calloc(1, vcpu->device->xsave_len);
+		if (longer == NULL)
+			return error_nomem(error);
+		bytes = memcpy(longer, xsave->bytes, xsave->len);
+	}
+	return vcpu_try(
+	    vcpu, KVM_SET_XSAVE, bytes, "set FPU and vector registers", error);
+}
+
+static int
+get_xcrs(struct vcpu *vcpu, struct cpu_state *state, struct lf_error *error)
+{
+	struct kvm_xcrs xcrs;
+	unsigned i;
+	int rc;
+
+	rc = vcpu_try(vcpu, KVM_GET_XCRS, &xcrs, "get XCRs", error);
+	state->xcrs.xcr0 = 0;
+	for (i = 0; rc == 0 && i < xcrs.nr_xcrs && i < KVM_MAX_XCRS; i++)
+		if (xcrs.xcrs[i].xcr == 0)
+			state->xcrs.xcr0 = xcrs.xcrs[i].value;
+	return rc;
+}
+
+static int
+set_xcrs(struct vcpu *vcpu, const struct load *load, struct lf_error *error)
+{
+	struct kvm_xcrs xcrs = {.nr_xcrs = 1};
+
+	xcrs.xcrs[0].value = load->state->xcrs.xcr0;
+	return vcpu_try(vcpu, KVM_SET_XCRS, &xcrs, "set XCRs", error);
+}
+
+static int
+get_debugregs(
+    struct vcpu *vcpu, struct cpu_state *state, struct lf_error *error)
+{
+	return vcpu_try(vcpu, KVM_GET_DEBUGREGS, &state->debugregs,
+	    "get debug registers", error);
+}
+
+static int
+set_debugregs(
+    struct vcpu *vcpu, const struct load *load, struct lf_error *error)
+{
+	return vcpu_try(vcpu, KVM_SET_DEBUGREGS,
+	    (void *)&load->state->debugregs, "set debug registers", error);
+}
+
+/* --- lapic --- */
+
+static int
+get_lapic(struct vcpu *vcpu, struct cpu_state *state, struct lf_error *error)
+{
+	int rc;
+
+	memset(&state->lapic, 0, sizeof(state->lapic));
+	if (vcpu->vm->irqchip == VM_IRQCHIP_NONE)
+		return 0;
+	rc = vcpu_try(vcpu, KVM_GET_LAPIC, state->lapic.regs,
+	    "get the local APIC", error);
+	if (rc < 0)
+		return rc;
+	state->lapic.present = 1;
+	held_report_lapic(vcpu, &state->lapic);
+	return 0;
+}
+
+static int
+set_lapic(struct vcpu *vcpu, const struct load *load, struct lf_error *error)
+{
+	struct cpu_lapic lapic;
+
+	if (!load->state->lapic.present)
+		return 0;
+	if (vcpu->vm->irqchip == VM_IRQCHIP_NONE)
+		return error_set(error, EINVAL,
+		    "vCPU %u: the state has a local APIC, the VM has none",
+		    vcpu->index);
+	lapic = load->state->lapic;
+	held_keep_lapic(vcpu, &lapic);
+	return vcpu_try(
+	    vcpu, KVM_SET_LAPIC, lapic.regs, "set the local APIC", error);
+}
+
+/* --- msrs --- */
+
+/* MSRs that KVM gives and takes but does not list (kvm_get_msr_common). */
+static const struct {
+	uint32_t first, last;
+} unlisted[] = {
+    {0x200, 0x20f},                                 /* variable MTRRs */
+    {0x250, 0x250}, {0x258, 0x259}, {0x268, 0x26f}, /* fixed MTRRs */
+    {0x2ff, 0x2ff},                                 /* MTRR default type */
+};
+
+/* The TSC is a group of its own; APIC base and EFER are system registers. */
+static bool
+elsewhere(uint32_t index)
+{
+	return index == MSR_TSC || index == MSR_APIC_BASE || index == MSR_EFER;
+}
+
+static void
+list_msr(struct cpu_msrs *list, uint32_t index)
+{
+	if (!elsewhere(index) && list->count < CPU_MSRS_MAX)
+		list->entry[list->count++] = (struct cpu_msr){.index = index};
+}
+
+/*
+ * KVM stops at the first MSR that it does not give to this guest (its CPUID
+ * may lack the feature) and says how many it gave: that one is left out and
+ * the rest asked again.
+ */
+static int
+get_listed(struct vcpu *vcpu, struct cpu_msrs *list, struct lf_error *error)
+{
+	uint32_t done = 0;
+	struct cpu_msrs *part = vcpu->scratch;
+
+	while (done < list->count) {
+		int r;
+
+		part->count = list->count - done;
+		memcpy(part->entry, &list->entry[done],
+		    part->count * sizeof(part->entry[0]));
+		r = vcpu_try(vcpu, KVM_GET_MSRS, part, "get MSRs", error);
+		if (r < 0)
+			return r;
+		memcpy(&list->entry[done], part->entry,
+		    r * sizeof(part->entry[0]));
+		done += r;
+		if (done < list->count) {
+			list->count--;
+			memmove(&list->entry[done], &list->entry[done + 1],
+			    (list->count - done) * sizeof(list->entry[0]));
+		}
+	}
+	return 0;
+}
+
+static int
+get_msrs(struct vcpu *vcpu, struct cpu_state *state, struct lf_error *error)
+{
+	const struct kvm_device *device = vcpu->device;
+	cleanup_free struct cpu_msrs *list = sys.calloc(1, sizeof(*list));
+	uint32_t i, index;
+	int rc;
+
+	if (list == NULL)
+		return error_nomem(error);
+	for (i = 0; i < device->msr_count; i++)
+		list_msr(list, device->msrs[i]);
+	for (i = 0; i < sizeof(unlisted) / sizeof(unlisted[0]); i++)
+		for (index = unlisted[i].first; index <= unlisted[i].last;
+		     index++)
+			list_msr(list, index);
+	rc = get_listed(vcpu, list, error);
+	if (rc < 0)
+		return rc;
+	state->msrs.count = 0;
+	for (i = 0; i < list->count; i++) {
+		rc = cpu_state_set_msr(
+		    state, list->entry[i].index, list->entry[i].value, error);
+		if (rc < 0)
+			return rc;
+	}
+	held_report_msrs(vcpu, state);
+	return 0;
+}
+
+static int
+one_msr(struct vcpu *vcpu, unsigned long request, uint32_t index,
+    uint64_t *value, struct lf_error *error)
+{
+	struct {
+		struct kvm_msrs head;
+		struct kvm_msr_entry entry;
+	} msr = {.head.nmsrs = 1, .entry = {.index = index, .data = *value}};
+	int r = vcpu_try(vcpu, request, &msr,
+	    request == KVM_GET_MSRS ? "get an MSR" : "set an MSR", error);
+
+	if (r < 0)
+		return r;
+	if (r != 1)
+		return error_set(error, ENOTSUP,
+		    "vCPU %u: this host's KVM has no MSR 0x%x", vcpu->index,
+		    index);
+	*value = msr.entry.data;
+	return 0;
+}
+
+/*
+ * KVM stops at the first MSR that it does not take. Some it gives and does not
+ * take (those of features that this guest's CPUID lacks); they are there with
+ * the wanted value already, or else this host lacks something.
+ */
+static int
+set_msrs(struct vcpu *vcpu, const struct load *load, struct lf_error *error)
+{
+	struct cpu_msrs *given = vcpu->scratch;
+	uint64_t present = 0;
+	uint32_t done;
+	int r;
+
+	held_keep_msrs(vcpu, &load->state->msrs, given, load->sets_tsc);
+	while (given->count > 0) {
+		r = vcpu_try(vcpu, KVM_SET_MSRS, given, "set MSRs", error);
+		if (r < 0)
+			return r;
+		done = r;
+		if (done == given->count)
+			break;
+		if (one_msr(vcpu, KVM_GET_MSRS, given->entry[done].index,
+			&present, NULL) < 0 ||
+		    present != given->entry[done].value)
+			return error_set(error, ENOTSUP,
+			    "vCPU %u: this host's KVM does not take MSR 0x%x "
+			    "with value 0x%" PRIx64,
+			    vcpu->index, given->entry[done].index,
+			    given->entry[done].value);
+		given->count -= done + 1;
+		memmove(given->entry, &given->entry[done + 1],
+		    given->count * sizeof(given->entry[0]));
+	}
+	return 0;
+}
+
+/* --- tsc --- */
+
+static int
+tsc_offset_ioctl(struct vcpu *vcpu, unsigned long request, uint64_t *offset,
+    const char *what, struct lf_error *error)
+{
+	struct kvm_device_attr attr = {
+	    .group = KVM_VCPU_TSC_CTRL,
+	    .attr = KVM_VCPU_TSC_OFFSET,
+	    .addr = (uintptr_t)offset,
+	};
+
+	return vcpu_try(vcpu, request, &attr, what, error);
+}
+
+static int
+get_tsc(struct vcpu *vcpu, struct cpu_state *state, struct lf_error *error)
+{
+	int rc;
+
+	memset(&state->tsc, 0, sizeof(state->tsc));
+	state->tsc.khz = vcpu->tsc_khz;
+	state->tsc.has_offset = vcpu->device->tsc_offset;
+	rc = one_msr(vcpu, KVM_GET_MSRS, MSR_TSC, &state->tsc.tsc, error);
+	if (rc == 0 && state->tsc.has_offset)
+		rc = tsc_offset_ioctl(vcpu, KVM_GET_DEVICE_ATTR,
+		    &state->tsc.offset, "get the TSC offset", error);
+	return rc;
+}
+
+/*
+ * The TSC is set by its offset, never by its value: KVM takes a value written
+ * within a second of the expected one for an attempt to synchronize and
+ * ignores it (kvm_synchronize_tsc). With scaling, the offset is found from
+ * what the guest's TSC reads now, so that no ratio has to be computed here.
+ */
+static int
+set_tsc(struct vcpu *vcpu, const struct load *load, struct lf_error *error)
+{
+	uint64_t wanted = load->state->tsc.tsc;
+	uint64_t offset = wanted - load->host_tsc, now = 0, deadline;
+	int rc = 0;
+
+	if (!vcpu->device->tsc_offset)
+		return 0;
+	if (vcpu->tsc_scaled) {
+		rc = tsc_offset_ioctl(vcpu, KVM_GET_DEVICE_ATTR, &offset,
+		    "get the TSC offset", error);
+		if (rc == 0)
+			rc = one_msr(vcpu, KVM_GET_MSRS, MSR_TSC, &now, error);
+		offset += wanted - now;
+	}
+	if (rc == 0)
+		rc = tsc_offset_ioctl(vcpu, KVM_SET_DEVICE_ATTR, &offset,
+		    "set the TSC offset", error);
+	if (rc < 0)
+		return rc;
+	vcpu->tsc_offset = offset;
+	/* Armed only now that the TSC it is compared with is right. */
+	if ((load->state->groups & CPU_GROUP_MSRS) == 0 ||
+	    vcpu->interrupts != VCPU_INTERRUPTS_ALL ||
+	    !cpu_state_msr(load->state, MSR_TSC_DEADLINE, &deadline) ||
+	    deadline == 0)
+		return 0;
+	return one_msr(vcpu, KVM_SET_MSRS, MSR_TSC_DEADLINE, &deadline, error);
+}
+
+/* --- events --- */
+
+uint32_t
+vcpu_events_flags(const struct vcpu *vcpu, const struct cpu_events *events)
+{
+	const struct kvm_device *device = vcpu->device;
+	uint32_t flags =
+	    KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW;
+
+	/* SIPI vectors and SMM are the LAPIC's. */
+	if (vcpu->vm->irqchip != VM_IRQCHIP_NONE)
+		flags |= KVM_VCPUEVENT_VALID_SIPI_VECTOR;
+	if (device->smm)
+		flags |= KVM_VCPUEVENT_VALID_SMM;
+	if (device->exception_payload)
+		flags |= KVM_VCPUEVENT_VALID_PAYLOAD;
+	if (device->triple_fault_event)
+		flags |= KVM_VCPUEVENT_VALID_TRIPLE_FAULT;
+	(void)events;
+	return flags;
+}
+
+static int
+get_events(struct vcpu *vcpu, struct cpu_state *state, struct lf_error *error)
+{
+	int rc = vcpu_flush(vcpu, error);
+
+	if (rc < 0)
+		return rc;
+	return vcpu_try(vcpu, KVM_GET_VCPU_EVENTS, &state->events,
+	    "get pending events", error);
+}
+
+static int
+set_events(struct vcpu *vcpu, const struct load *load, struct lf_error *error)
+{
+	struct cpu_events events = load->state->events;
+
+	events.flags = vcpu_events_flags(vcpu, &events);
+	return vcpu_try(
+	    vcpu, KVM_SET_VCPU_EVENTS, &events, "set pending events", error);
+}
+
+/* --- the table --- */
+
+static const struct {
+	int (*get)(
+	    struct vcpu *vcpu, struct cpu_state *state, struct lf_error *error);
+	int (*set)(
+	    struct vcpu *vcpu, const struct load *load, struct lf_error *error);
+} rows[CPU_GROUP_COUNT] = {
+#define CPU_GROUP(NAME, member, title) \
+	[CPU_INDEX_##NAME] = {get_##member, set_##member},
+#include "cpu/groups.def"
+#undef CPU_GROUP
+};
+
+int
+vcpu_state_get(struct vcpu *vcpu, uint32_t groups, struct cpu_state *state,
+    struct lf_error *error)
+{
+	unsigned i;
+	int rc;
+
+	if (vcpu->access.pending) {
+		rc = vcpu_settle(vcpu, error);
+		if (rc < 0)
+			return rc;
+	}
+	for (i = 0; i < CPU_GROUP_COUNT; i++) {
+		if ((groups & (1U << i)) == 0)
+			continue;
+		rc = rows[i].get(vcpu, state, error);
+		if (rc < 0)
+			return rc;
+		state->groups |= 1U << i;
+	}
+	return 0;
+}
+
+#define STAGED_GROUPS (CPU_GROUP_REGS | CPU_GROUP_SREGS | CPU_GROUP_EVENTS)
+
+/*
+ * Registers, system registers and events may wait in the run page only all
+ * together, and only where their place in the order does not matter: KVM takes
+ * them after everything else, so the APIC base must be the present one. PDPTRs
+ * have no place there.
+ */
+static bool
+can_stage(
+    const struct vcpu *vcpu, uint32_t groups, const struct cpu_state *state)
+{
+	return vcpu->device->sync_regs &&
+	       (groups & STAGED_GROUPS) == STAGED_GROUPS &&
+	       (state->sregs.flags & CPU_SREGS_PDPTRS_VALID) == 0 &&
+	       vcpu->run->apic_base == state->sregs.apic_base &&
+	       !vcpu->debug.single_step;
+}
+
+int
+vcpu_state_set(struct vcpu *vcpu, uint32_t groups,
+    const struct cpu_state *state, uint64_t host_tsc, struct lf_error *error)
+{
+	struct load load = {.state = state, .host_tsc = host_tsc};
+	bool stage;
+	unsigned i;
+	int rc;
+
+	groups &= state->groups;
+	load.sets_tsc = (groups & CPU_GROUP_TSC) != 0;
+	if (vcpu->access.pending) {
+		rc = vcpu_forget(vcpu, groups, &state->regs, error);
+		if (rc < 0)
+			return rc;
+	}
+	stage = can_stage(vcpu, groups, state);
+	if (!stage) {
+		rc = vcpu_flush(vcpu, error);
+		if (rc < 0)
+			return rc;
+	}
+	for (i = 0; i < CPU_GROUP_COUNT; i++) {
+		if ((groups & (1U << i)) == 0 ||
+		    (stage && (STAGED_GROUPS & (1U << i)) != 0))
+			continue;
+		rc = rows[i].set(vcpu, &load, error);
+		if (rc < 0)
+			return rc;
+	}
+	if (stage)
+		vcpu_stage(vcpu, state);
+	if ((groups & CPU_GROUP_REGS) && vcpu->debug.single_step)
+		return guest_debug_apply(vcpu, true, error);
+	return 0;
+}
+
+int
+vcpu_state_verify(struct vcpu *vcpu, uint32_t groups,
+    const struct cpu_state *wanted, struct lf_error *error)
+{
+	cleanup(cpu_state_free_p) struct cpu_state *found = NULL;
+	int rc;
+
+	found = vcpu_state_new(vcpu->device);
+	if (found == NULL)
+		return error_nomem(error);
+	groups &= wanted->groups;
+	rc = vcpu_state_get(vcpu, groups, found, error);
+	if (rc == 0)
+		rc = cpu_state_compare(
+		    wanted, found, groups & ~CPU_GROUP_TSC, error);
+	/* A load computes the offset anew: this load's is the right one. */
+	if (rc == 0 && (groups & CPU_GROUP_TSC) && found->tsc.has_offset &&
+	    found->tsc.offset != vcpu->tsc_offset)
+		rc = error_set(error, EBADMSG,
+		    "time stamp counter differs: offset 0x%" PRIx64
+		    ", 0x%" PRIx64 " was loaded",
+		    found->tsc.offset, vcpu->tsc_offset);
+	if (rc < 0)
+		return error_prefix(error, rc, "vCPU %u", vcpu->index);
+	return 0;
+}
