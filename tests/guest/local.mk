@@ -15,7 +15,8 @@ guest_files = \
 	tests/guest/mem.c \
 	tests/guest/net \
 	tests/guest/writers.c
-EXTRA_DIST += $(guest_files)
+EXTRA_DIST += $(guest_files) tests/guest/test-guest.sh
+TESTS += tests/guest/test-guest.sh
 
 guest:
 	@$(SHELL) $(top_srcdir)/tests/guest/make-guest tests/guest
