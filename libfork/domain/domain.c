@@ -20,6 +20,7 @@
 
 static const struct domain_backend *const backends[] = {
     [LF_BACKEND_KVM] = &domain_backend_kvm,
+    [LF_BACKEND_QEMU] = &domain_backend_qemu,
 };
 
 #define BACKEND_COUNT (sizeof(backends) / sizeof(backends[0]))

@@ -2,3 +2,16 @@ libfork_sources += \
 	libfork/domain/backend.h \
 	libfork/domain/domain.c \
 	libfork/domain/kvm.c
+
+# The qemu backend.
+libfork_sources += \
+	libfork/domain/qemu.c \
+	libfork/domain/qemu_collect.c \
+	libfork/domain/qemu_collect.h \
+	libfork/domain/qemu_disks.c \
+	libfork/domain/qemu_disks.h \
+	libfork/domain/qemu_domain.h \
+	libfork/domain/qemu_freeze.c \
+	libfork/domain/qemu_refuse.c \
+	libfork/domain/qemu_refuse.h \
+	libfork/domain/qemu_start.c

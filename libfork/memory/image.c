@@ -43,6 +43,12 @@ ram_file_unref(struct ram_file *file)
 	free(file);
 }
 
+unsigned
+ram_file_refs(const struct ram_file *file)
+{
+	return __atomic_load_n(&file->refs, __ATOMIC_RELAXED);
+}
+
 int
 ram_file_fd(const struct ram_file *file)
 {

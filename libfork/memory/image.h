@@ -47,6 +47,7 @@ int ram_file_adopt(const char *name, int fd, uint64_t size, bool trusted,
 
 struct ram_file *ram_file_ref(struct ram_file *file);
 void ram_file_unref(struct ram_file *file);
+unsigned ram_file_refs(const struct ram_file *file);
 int ram_file_fd(const struct ram_file *file);
 uint64_t ram_file_size(const struct ram_file *file);
 

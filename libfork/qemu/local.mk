@@ -16,6 +16,8 @@ libfork_sources += \
 
 # Talking to a QEMU that runs.
 libfork_sources += \
+	libfork/qemu/devstate.c \
+	libfork/qemu/devstate.h \
 	libfork/qemu/guest_map.c \
 	libfork/qemu/guest_map.h \
 	libfork/qemu/launcher_spawn.c \
@@ -35,8 +37,3 @@ libfork_sources += \
 	libfork/qemu/stream_write.h \
 	libfork/qemu/vmdesc.c \
 	libfork/qemu/vmdesc.h
-
-
-libfork_sources += libfork/qemu/devstate.c
-
-include_libfork_HEADERS += libfork/include/libfork/devstate.h

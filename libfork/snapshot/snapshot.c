@@ -49,6 +49,7 @@ lf_snapshot_unref(struct lf_snapshot *snapshot)
 	ram_image_unref(snapshot->image);
 	close_fd(snapshot->devstate_fd);
 	json_decref(snapshot->configuration);
+	json_decref(snapshot->disk_files);
 	free(snapshot);
 }
 
@@ -92,8 +93,13 @@ uint64_t
 lf_snapshot_delta_bytes(const struct lf_snapshot *snapshot)
 {
 	const struct ram_image *image = snapshot->image;
+	uint64_t bytes = 0;
+	size_t i;
 
-	return image->delta != NULL ? ram_file_size(image->delta) : 0;
+	/* Not the file's size: a delta may lie in a file with holes. */
+	for (i = 0; i < image->run_count; i++)
+		bytes += image->runs[i].length;
+	return bytes;
 }
 
 int

@@ -40,6 +40,12 @@ struct lf_snapshot {
 
 	/* The configuration as lf_domain_config_to_json() has it, or NULL. */
 	json_t *configuration;
+
+	/*
+	 * Every file of each disk (domain/qemu_disks.h), which the
+	 * configuration does not tell; NULL without a device stream.
+	 */
+	json_t *disk_files;
 };
 
 /* A snapshot without parts, with one reference. */

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A domain on QEMU: the process, its monitor, the file that is its memory and
+ * the files of its disks. qemu.c has the verbs, qemu_start.c brings a QEMU up
+ * from nothing or from a snapshot, qemu_freeze.c makes a snapshot.
+ */
+#ifndef DOMAIN_QEMU_DOMAIN_H
+#define DOMAIN_QEMU_DOMAIN_H
+
+#include <stdbool.h>
+
+#include <libfork/domain_config.h>
+#include <libfork/launcher.h>
+
+#include "domain/qemu_disks.h"
+#include "memory/image.h"
+#include "qemu/qmp.h"
+#include "qemu/stream_write.h"
+
+struct lf_snapshot;
+
+struct qemu_domain {
+	struct lf_launcher *launcher; /* borrowed */
+	struct lf_domain_config *config;
+	struct qemu_disks disks;
+	struct ram_file *ram; /* a reference */
+	bool private_ram;     /* a copy-on-write view of the file */
+	struct lf_qemu_process process;
+	struct qmp *qmp;
+	/*
+	 * The snapshot of the instant in which QEMU stands since its stream
+	 * was taken: it gives no second one. A reference; NULL once it runs.
+	 */
+	struct lf_snapshot *stopped_at;
+	bool ended; /* the guest powered off */
+};
+
+void qemu_domain_free(struct qemu_domain *domain);
+DEFINE_CLEANUP(struct qemu_domain *, qemu_domain_free);
+
+/* A QEMU that is about to boot `config`, stopped before it begins. */
+int qemu_boot(const struct lf_domain_config *config,
+    struct lf_launcher *launcher, struct qemu_domain **ret_domain,
+    struct lf_error *error);
+
+/* What a QEMU is started from a snapshot with. */
+struct qemu_start {
+	struct lf_launcher *launcher;
+	/* NULL: the snapshot's, adjusted for a fork called `name`. */
+	const struct lf_domain_config *config;
+	const char *name;
+	int devstate_fd; /* -1: the snapshot's stream */
+	/* vCPU states and whatever else is not the parent's. */
+	const struct stream_override *overrides;
+	size_t override_count;
+};
+
+/*
+ * The one way from a snapshot to a QEMU: it maps the image's memory copy on
+ * write, is given a stream, and stands still in the snapshot's instant.
+ */
+int qemu_start(struct lf_snapshot *snapshot, const struct qemu_start *start,
+    struct qemu_domain **ret_domain, struct lf_error *error);
+
+/* Takes the snapshot of a stopped QEMU. */
+int qemu_freeze(struct qemu_domain *domain, struct lf_snapshot **ret_snapshot,
+    struct lf_error *error);
+
+/*
+ * When something failed because QEMU died, its own last words are the better
+ * message. Returns the code to return.
+ */
+int qemu_explain(struct qemu_domain *domain, int rc, struct lf_error *error);
+
+/* Switches on what both ends of a stream need. */
+int qemu_prepare_migration(struct qemu_domain *domain, struct lf_error *error);
+
+/* For qmp_wait_event(): a migration came to its end. */
+bool qemu_migration_ended(const json_t *data);
+
+/* The run state that QEMU is in, as it calls it. */
+int qemu_query_status(
+    struct qemu_domain *domain, char *buf, size_t size, struct lf_error *error);
+
+#endif

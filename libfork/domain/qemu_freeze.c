@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Freezing: one migration to a socket of ours, with x-ignore-shared. QEMU
+ * gives exactly one stream; afterwards it has given up its disks and stands in
+ * "postmigrate" until `cont`. Whatever goes wrong from then on ends with QEMU
+ * being able to run again.
+ */
+#include "domain/qemu_domain.h"
+
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/sys.h"
+#include "domain/qemu_collect.h"
+#include "domain/qemu_refuse.h"
+#include "qemu/devstate.h"
+#include "qemu/guest_map.h"
+#include "qemu/mtree.h"
+#include "snapshot/snapshot.h"
+
+#define SILENCE_MS   30000
+#define SMM_ATTEMPTS 10
+
+/* What is known of a QEMU before its stream is taken. */
+struct layout {
+	struct mtree *mtree;
+	struct ramblocks *blocks;
+};
+
+static void
+layout_done(struct layout *layout)
+{
+	mtree_free(layout->mtree);
+	ramblocks_free(layout->blocks);
+}
+
+static int
+ask_layout(
+    struct qemu_domain *domain, struct layout *layout, struct lf_error *error)
+{
+	cleanup(json_decrefp) json_t *answer = NULL;
+	cleanup_free char *text = NULL;
+	const char *blocks;
+	int rc;
+
+	rc = qmp_hmp(domain->qmp, "info mtree -f", &text, error);
+	if (rc == 0)
+		rc = mtree_parse(text, &layout->mtree, error);
+	if (rc == 0)
+		rc = qmp_execute(
+		    domain->qmp, "x-query-ramblock", NULL, &answer, error);
+	if (rc < 0)
+		return rc;
+	blocks =
+	    json_string_value(json_object_get(answer, "human-readable-text"));
+	if (blocks == NULL)
+		return error_set(error, EBADMSG,
+		    "QEMU's answer to x-query-ramblock has no text");
+	return ramblocks_parse(blocks, &layout->blocks, error);
+}
+
+static int
+check_disks(struct qemu_domain *domain, struct lf_error *error)
+{
+	cleanup(json_decrefp) json_t *nodes = NULL;
+	json_t *arguments = json_pack("{s:b}", "flat", 1);
+	int rc;
+
+	if (arguments == NULL)
+		return error_nomem(error);
+	rc = qmp_execute(
+	    domain->qmp, "query-named-block-nodes", arguments, &nodes, error);
+	return rc < 0 ? rc
+		      : qemu_disks_check_nodes(domain->config, nodes, error);
+}
+
+/* Only a stopped guest that could go on is worth a snapshot. */
+static int
+check_status(struct qemu_domain *domain, struct lf_error *error)
+{
+	char status[32];
+	int rc = qemu_query_status(domain, status, sizeof(status), error);
+
+	if (rc == 0 && strcmp(status, "paused") != 0 &&
+	    strcmp(status, "prelaunch") != 0)
+		rc = error_set(error, EINVAL,
+		    "the guest is not paused but '%s' in QEMU: it cannot be "
+		    "frozen",
+		    status);
+	return rc;
+}
+
+/* --- the stream --- */
+
+static int
+begin_migration(
+    struct qemu_domain *domain, int *ret_sock, struct lf_error *error)
+{
+	cleanup_close int ours = -1, theirs = -1;
+	json_t *parameters = json_pack("{s:i}", "max-bandwidth", 0);
+	json_t *arguments = json_pack("{s:s}", "uri", "fd:freeze");
+	int sv[2], rc;
+
+	if (parameters == NULL || arguments == NULL) {
+		json_decref(parameters);
+		json_decref(arguments);
+		return error_nomem(error);
+	}
+	rc = qmp_execute(
+	    domain->qmp, "migrate-set-parameters", parameters, NULL, error);
+	if (rc == 0)
+		rc = qemu_prepare_migration(domain, error);
+	if (rc == 0 &&
+	    sys.socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) < 0)
+		rc = error_sys(error, errno, "cannot make a socket pair");
+	if (rc == 0) {
+		ours = sv[0];
+		theirs = sv[1];
+		rc = qmp_getfd(domain->qmp, "freeze", theirs, error);
+	}
+	if (rc < 0) {
+		json_decref(arguments);
+		return rc;
+	}
+	rc = qmp_execute(domain->qmp, "migrate", arguments, NULL, error);
+	if (rc < 0)
+		return rc;
+	*ret_sock = take_fd(&ours);
+	return 0;
+}
+
+/* What QEMU itself says of the migration that just ended. */
+static int
+judge_migration(struct qemu_domain *domain, struct lf_error *error)
+{
+	cleanup(json_decrefp) json_t *event = NULL, *answer = NULL;
+	const char *status, *desc;
+	int rc;
+
+	rc = qmp_wait_event(domain->qmp, SILENCE_MS, "MIGRATION",
+	    qemu_migration_ended, &event, error);
+	if (rc == 0)
+		rc = qmp_execute(
+		    domain->qmp, "query-migrate", NULL, &answer, error);
+	if (rc < 0)
+		return rc;
+	status = json_string_value(json_object_get(answer, "status"));
+	if (status != NULL && strcmp(status, "completed") == 0)
+		return 0;
+	desc = json_string_value(json_object_get(answer, "error-desc"));
+	return error_set(error, EIO, "QEMU's migration is '%s': %s",
+	    status != NULL ? status : "unknown",
+	    desc != NULL ? desc : "no reason given");
+}
+
+/* Lets QEMU run for a moment: the only way out of "postmigrate". */
+static int
+wake_up(struct qemu_domain *domain, struct lf_error *error)
+{
+	int rc = qmp_execute(domain->qmp, "cont", NULL, NULL, error);
+
+	if (rc == 0) {
+		nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+		rc = qmp_execute(domain->qmp, "stop", NULL, NULL, error);
+	}
+	return rc;
+}
+
+static int
+take_stream(struct qemu_domain *domain, struct qemu_collect *collect,
+    int keep_fd, struct lf_error *error)
+{
+	struct stream_sink sink = qemu_collect_sink(collect);
+	cleanup_close int sock = -1;
+	struct lf_error why;
+	int rc, theirs;
+
+	rc = begin_migration(domain, &sock, error);
+	if (rc < 0)
+		return rc;
+	rc = stream_receive(sock, keep_fd, SILENCE_MS, &sink, error);
+	if (rc < 0) {
+		/* Closing our end makes QEMU give up and keep its disks. */
+		sock = close_fd(sock);
+		qmp_execute(domain->qmp, "migrate_cancel", NULL, NULL, NULL);
+	}
+	theirs = judge_migration(domain, &why);
+	if (rc == 0 && theirs < 0) {
+		if (error != NULL)
+			*error = why;
+		rc = theirs;
+	}
+	return rc;
+}
+
+/* --- the snapshot --- */
+
+static int
+seal_stream(int fd, uint64_t *ret_length, struct lf_error *error)
+{
+	struct stat st;
+
+	if (sys.fcntl(fd, F_ADD_SEALS,
+		F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0 ||
+	    sys.fstat(fd, &st) < 0)
+		return error_sys(error, errno, "cannot seal the device state");
+	*ret_length = (uint64_t)st.st_size;
+	return 0;
+}
+
+static int
+keep_configuration(struct lf_snapshot *snapshot,
+    const struct qemu_domain *domain, struct lf_error *error)
+{
+	cleanup_free char *text = NULL;
+	int rc = lf_domain_config_to_json(domain->config, &text, error);
+
+	if (rc < 0)
+		return rc;
+	snapshot->configuration = json_loads(text, 0, NULL);
+	if (snapshot->configuration == NULL)
+		return error_nomem(error);
+	return qemu_disks_to_json(&domain->disks, &snapshot->disk_files, error);
+}
+
+/* Everything but the image, which is in place. */
+static int
+fill_snapshot(struct lf_snapshot *snapshot, struct qemu_domain *domain,
+    const struct layout *layout, int *take_stream_fd, struct lf_error *error)
+{
+	struct devstate *devstate = NULL;
+	int rc;
+
+	snapshot->devstate_fd = take_fd(take_stream_fd);
+	snapshot->vcpu_count = domain->config->vcpus;
+	rc = seal_stream(
+	    snapshot->devstate_fd, &snapshot->devstate_length, error);
+	if (rc == 0)
+		rc = devstate_read(
+		    snapshot->devstate_fd, NULL, &devstate, error);
+	if (rc == 0)
+		rc = qemu_refuse_vcpus(devstate->stream, error);
+	if (rc == 0)
+		rc = guest_map_build(layout->mtree, devstate->stream->blocks,
+		    devstate->stream->block_count, LF_QEMU_RAM_ID,
+		    snapshot->image, &snapshot->map, error);
+	if (rc == 0)
+		rc = keep_configuration(snapshot, domain, error);
+	if (rc == 0)
+		rc = snapshot_check(snapshot, error);
+	devstate_free(devstate);
+	return rc;
+}
+
+/* Once through; on failure QEMU is stopped as it was before. */
+static int
+freeze_once(struct qemu_domain *domain, const struct layout *layout,
+    struct lf_snapshot **ret_snapshot, struct lf_error *error)
+{
+	struct qemu_collect *collect = NULL;
+	struct lf_snapshot *snapshot = NULL;
+	cleanup_close int keep_fd = -1;
+	bool taken = false;
+	int rc;
+
+	keep_fd =
+	    sys.memfd_create("device state", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (keep_fd < 0)
+		return error_sys(error, errno, "cannot make a memfd");
+	rc = snapshot_new(&snapshot, error);
+	if (rc == 0)
+		rc = qemu_collect_new(domain->ram, domain->private_ram,
+		    layout->blocks, &collect, error);
+	if (rc == 0)
+		rc = take_stream(domain, collect, keep_fd, error);
+	if (rc == 0) {
+		taken = true;
+		rc = qemu_collect_finish(collect, &snapshot->image, error);
+	}
+	if (rc == 0)
+		rc = fill_snapshot(snapshot, domain, layout, &keep_fd, error);
+	qemu_collect_free(collect);
+	if (rc < 0) {
+		lf_snapshot_unref(snapshot);
+		if (taken && wake_up(domain, NULL) < 0)
+			log_warning("a domain that could not be frozen does "
+				    "not run again either");
+		return rc;
+	}
+	*ret_snapshot = snapshot;
+	return 0;
+}
+
+int
+qemu_freeze(struct qemu_domain *domain, struct lf_snapshot **ret_snapshot,
+    struct lf_error *error)
+{
+	struct layout layout = {0};
+	unsigned attempt;
+	int rc;
+
+	rc = check_status(domain, error);
+	if (rc == 0)
+		rc = qemu_refuse_devices(domain, error);
+	if (rc == 0)
+		rc = check_disks(domain, error);
+	if (rc == 0)
+		rc = ask_layout(domain, &layout, error);
+	/* QEMU's own mapping goes on; nobody else will ever write. */
+	if (rc == 0)
+		rc = ram_file_seal(domain->ram, error);
+	for (attempt = 0; rc == 0; attempt++) {
+		rc = freeze_once(domain, &layout, ret_snapshot, error);
+		if (rc != -EAGAIN || attempt == SMM_ATTEMPTS)
+			break;
+		rc = 0;
+	}
+	layout_done(&layout);
+	return rc < 0 ? qemu_explain(domain, rc, error) : 0;
+}

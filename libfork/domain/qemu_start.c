@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Bringing a QEMU up. Every wait is bounded, and a QEMU that does not come up
+ * is gone with all its descriptors and overlays before the error is returned.
+ */
+#include "domain/qemu_domain.h"
+
+#include <sys/socket.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/sys.h"
+#include "qemu/devstate.h"
+#include "qemu/program.h"
+#include "snapshot/snapshot.h"
+
+/* From exec to the greeting: generous, for machines under load. */
+#define START_TIMEOUT_MS 30000
+/* A side of a migration that is silent for so long is stuck. */
+#define SILENCE_MS 30000
+
+void
+qemu_domain_free(struct qemu_domain *domain)
+{
+	if (domain == NULL)
+		return;
+	qmp_free(domain->qmp);
+	domain->launcher->end_qemu(domain->launcher, &domain->process);
+	qemu_disks_done(&domain->disks, domain->launcher);
+	lf_snapshot_unref(domain->stopped_at);
+	ram_file_unref(domain->ram);
+	lf_domain_config_free(domain->config);
+	free(domain);
+}
+
+int
+qemu_explain(struct qemu_domain *domain, int rc, struct lf_error *error)
+{
+	struct pollfd pfd = {.fd = domain->process.pidfd, .events = POLLIN};
+	char words[512];
+
+	/* It may be about to die: what it says then is worth a moment. */
+	if (rc != -EPIPE || pfd.fd < 0 || sys.poll(&pfd, 1, 1000) <= 0)
+		return rc;
+	program_last_words(domain->process.log_fd, words, sizeof(words));
+	return error_set(error, EIO, "QEMU ended: %s",
+	    words[0] != '\0' ? words : "it said nothing");
+}
+
+static int
+domain_new(struct lf_launcher *launcher, struct qemu_domain **ret_domain,
+    struct lf_error *error)
+{
+	struct qemu_domain *domain;
+
+	if (launcher == NULL)
+		return error_set(error, EINVAL,
+		    "a domain on QEMU needs a launcher to start it");
+	domain = sys.calloc(1, sizeof(*domain));
+	if (domain == NULL)
+		return error_nomem(error);
+	domain->launcher = launcher;
+	domain->process = LF_QEMU_PROCESS_NONE;
+	*ret_domain = domain;
+	return 0;
+}
+
+/* Starts the process and connects to its monitor. */
+static int
+start_process(struct qemu_domain *domain, bool incoming, struct lf_error *error)
+{
+	struct lf_qemu_request request = {
+	    .config = domain->config,
+	    .ram_fd = ram_file_fd(domain->ram),
+	    .share_ram = !domain->private_ram,
+	    .incoming = incoming,
+	    .disks = domain->disks.disks,
+	    .nvram =
+		domain->disks.nvram.count > 0 ? &domain->disks.nvram : NULL,
+	};
+	struct lf_launcher *launcher = domain->launcher;
+	int qmp_fd, rc;
+
+	rc = launcher->start_qemu(launcher, &request, &domain->process, error);
+	if (rc < 0)
+		return rc;
+	qmp_fd = take_fd(&domain->process.qmp_fd);
+	rc = qmp_new(qmp_fd, START_TIMEOUT_MS, &domain->qmp, error);
+	return rc < 0 ? qemu_explain(domain, rc, error) : 0;
+}
+
+int
+qemu_boot(const struct lf_domain_config *config, struct lf_launcher *launcher,
+    struct qemu_domain **ret_domain, struct lf_error *error)
+{
+	cleanup(qemu_domain_free_p) struct qemu_domain *domain = NULL;
+	int rc;
+
+	rc = domain_new(launcher, &domain, error);
+	if (rc == 0)
+		rc = lf_domain_config_check(config, error);
+	if (rc == 0)
+		rc = lf_domain_config_copy(config, &domain->config, error);
+	if (rc == 0)
+		rc = lf_domain_config_complete(domain->config, error);
+	if (rc == 0)
+		rc = qemu_disks_from_config(
+		    &domain->disks, domain->config, error);
+	if (rc == 0)
+		rc = ram_file_new(
+		    "guest memory", config->memory_bytes, &domain->ram, error);
+	if (rc == 0)
+		rc = start_process(domain, false, error);
+	if (rc < 0)
+		return rc;
+	*ret_domain = take_ptr(domain);
+	return 0;
+}
+
+/* --- migration, both ends --- */
+
+int
+qemu_prepare_migration(struct qemu_domain *domain, struct lf_error *error)
+{
+	json_t *capabilities = json_pack("{s:[{s:s, s:b}, {s:s, s:b}]}",
+	    "capabilities", "capability", "x-ignore-shared", "state", 1,
+	    "capability", "events", "state", 1);
+
+	if (capabilities == NULL)
+		return error_nomem(error);
+	return qmp_execute(
+	    domain->qmp, "migrate-set-capabilities", capabilities, NULL, error);
+}
+
+bool
+qemu_migration_ended(const json_t *data)
+{
+	const char *status = json_string_value(json_object_get(data, "status"));
+
+	return status != NULL && (strcmp(status, "completed") == 0 ||
+				     strcmp(status, "failed") == 0 ||
+				     strcmp(status, "cancelled") == 0);
+}
+
+int
+qemu_query_status(
+    struct qemu_domain *domain, char *buf, size_t size, struct lf_error *error)
+{
+	cleanup(json_decrefp) json_t *answer = NULL;
+	const char *status;
+	int rc;
+
+	rc = qmp_execute(domain->qmp, "query-status", NULL, &answer, error);
+	if (rc < 0)
+		return rc;
+	status = json_string_value(json_object_get(answer, "status"));
+	if (status == NULL || strlen(status) >= size)
+		return error_set(
+		    error, EBADMSG, "QEMU does not say what state it is in");
+	strcpy(buf, status);
+	return 0;
+}
+
+/* --- from a snapshot --- */
+
+/* The configuration of the fork and its parent's. */
+static int
+make_config(struct qemu_domain *domain, const struct lf_snapshot *snapshot,
+    const struct qemu_start *start, struct lf_domain_config **ret_parent,
+    struct lf_error *error)
+{
+	cleanup_free char *text = NULL;
+	int rc;
+
+	if (snapshot->configuration == NULL || snapshot->devstate_fd < 0)
+		return error_set(error, EINVAL,
+		    "the snapshot has no device state: only a domain that was "
+		    "booted by QEMU can be forked onto QEMU");
+	text = json_dumps(snapshot->configuration, JSON_COMPACT);
+	if (text == NULL)
+		return error_nomem(error);
+	rc = lf_domain_config_from_json(text, strlen(text), ret_parent, error);
+	if (rc < 0)
+		return error_prefix(error, rc, "the snapshot's configuration");
+	if (start->config == NULL)
+		return lf_domain_config_derive(*ret_parent,
+		    start->name != NULL ? start->name : "fork", &domain->config,
+		    error);
+	rc = lf_domain_config_copy(start->config, &domain->config, error);
+	if (rc == 0)
+		rc = lf_domain_config_check_fork(
+		    *ret_parent, domain->config, error);
+	return rc < 0 ? rc
+		      : lf_domain_config_inherit(
+			    domain->config, *ret_parent, error);
+}
+
+/* Names the descriptor that the stream comes through and lets QEMU wait. */
+static int
+begin_incoming(
+    struct qemu_domain *domain, int *ret_sock, struct lf_error *error)
+{
+	cleanup_close int ours = -1, theirs = -1;
+	json_t *arguments;
+	int sv[2], rc;
+
+	if (sys.socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) < 0)
+		return error_sys(error, errno, "cannot make a socket pair");
+	ours = sv[0];
+	theirs = sv[1];
+	if (sys.fcntl(ours, F_SETFL, O_NONBLOCK) < 0)
+		return error_sys(error, errno, "stream to QEMU");
+	rc = qemu_prepare_migration(domain, error);
+	if (rc == 0)
+		rc = qmp_getfd(domain->qmp, "snapshot", theirs, error);
+	if (rc < 0)
+		return rc;
+	arguments = json_pack("{s:s}", "uri", "fd:snapshot");
+	if (arguments == NULL)
+		return error_nomem(error);
+	rc = qmp_execute(
+	    domain->qmp, "migrate-incoming", arguments, NULL, error);
+	if (rc < 0)
+		return rc;
+	*ret_sock = take_fd(&ours);
+	return 0;
+}
+
+static int
+finish_incoming(struct qemu_domain *domain, struct lf_error *error)
+{
+	cleanup(json_decrefp) json_t *event = NULL;
+	const char *status;
+	char state[32];
+	int rc;
+
+	rc = qmp_wait_event(domain->qmp, SILENCE_MS, "MIGRATION",
+	    qemu_migration_ended, &event, error);
+	if (rc < 0)
+		return rc;
+	status = json_string_value(
+	    json_object_get(json_object_get(event, "data"), "status"));
+	if (strcmp(status, "completed") != 0)
+		/* QEMU says why on standard error, and ends. */
+		return error_set(
+		    error, EPIPE, "QEMU did not accept the snapshot's state");
+	rc = qemu_query_status(domain, state, sizeof(state), error);
+	if (rc == 0 && strcmp(state, "paused") != 0 &&
+	    strcmp(state, "prelaunch") != 0)
+		rc = error_set(error, EIO,
+		    "QEMU is '%s' after it was given the snapshot's state",
+		    state);
+	return rc;
+}
+
+static int
+load_state(struct qemu_domain *domain, const struct stream_plan *plan,
+    struct lf_error *error)
+{
+	cleanup_close int sock = -1;
+	int rc;
+
+	rc = begin_incoming(domain, &sock, error);
+	if (rc == 0)
+		rc = stream_send(sock, plan, SILENCE_MS, error);
+	if (rc == 0)
+		rc = finish_incoming(domain, error);
+	return rc < 0 ? qemu_explain(domain, rc, error) : 0;
+}
+
+/* The streams that a start needs: the snapshot's, and the user's if given. */
+struct streams {
+	struct devstate *own;
+	struct devstate *given;
+};
+
+static int
+read_streams(struct streams *streams, const struct lf_snapshot *snapshot,
+    int devstate_fd, struct lf_error *error)
+{
+	int rc;
+
+	rc = devstate_read(snapshot->devstate_fd, NULL, &streams->own, error);
+	if (rc < 0)
+		return error_prefix(error, rc, "the snapshot");
+	if (devstate_fd < 0)
+		return 0;
+	rc = devstate_read(
+	    devstate_fd, streams->own->stream, &streams->given, error);
+	return rc < 0 ? rc
+		      : devstate_check(streams->own->stream,
+			    streams->given->stream, error);
+}
+
+static int
+start_from(struct qemu_domain *domain, struct lf_snapshot *snapshot,
+    const struct qemu_start *start, const struct streams *streams,
+    struct lf_error *error)
+{
+	struct stream_plan plan = {
+	    .base = streams->own->stream,
+	    .devices = streams->given != NULL ? streams->given->stream : NULL,
+	    .image = snapshot->image,
+	    .ram_idstr = LF_QEMU_RAM_ID,
+	    .overrides = start->overrides,
+	    .override_count = start->override_count,
+	};
+	int rc;
+
+	domain->ram = ram_file_ref(snapshot->image->files[0]);
+	domain->private_ram = true;
+	rc = start_process(domain, true, error);
+	return rc < 0 ? rc : load_state(domain, &plan, error);
+}
+
+int
+qemu_start(struct lf_snapshot *snapshot, const struct qemu_start *start,
+    struct qemu_domain **ret_domain, struct lf_error *error)
+{
+	cleanup(qemu_domain_free_p) struct qemu_domain *domain = NULL;
+	struct lf_domain_config *parent = NULL;
+	struct streams streams = {0};
+	int rc;
+
+	rc = domain_new(start->launcher, &domain, error);
+	if (rc < 0)
+		return rc;
+	rc = make_config(domain, snapshot, start, &parent, error);
+	if (rc == 0)
+		rc =
+		    read_streams(&streams, snapshot, start->devstate_fd, error);
+	if (rc == 0)
+		rc = qemu_disks_fork(&domain->disks, snapshot->disk_files,
+		    parent, domain->config, start->launcher, error);
+	if (rc == 0)
+		rc = start_from(domain, snapshot, start, &streams, error);
+	devstate_free(streams.own);
+	devstate_free(streams.given);
+	lf_domain_config_free(parent);
+	if (rc < 0)
+		return rc;
+	*ret_domain = take_ptr(domain);
+	return 0;
+}
