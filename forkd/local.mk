@@ -1,0 +1,47 @@
+# forkd: the daemon, the domain process, the sandbox. Its parts are in a library
+# so that the tests reach them.
+
+noinst_LTLIBRARIES += forkd/libforkd.la
+forkd_cppflags = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(EVENT_CFLAGS) \
+	$(SECCOMP_CFLAGS)
+forkd_libforkd_la_CPPFLAGS = $(forkd_cppflags)
+forkd_libforkd_la_LIBADD = libfork/control/libcontrol.la $(JANSSON_LIBS) \
+	$(EVENT_LIBS) $(SECCOMP_LIBS)
+forkd_libforkd_la_SOURCES = \
+	forkd/birth.c \
+	forkd/birth.h \
+	forkd/client.c \
+	forkd/client.h \
+	forkd/command.c \
+	forkd/command.h \
+	forkd/command_info.c \
+	forkd/command_make.c \
+	forkd/daemon.c \
+	forkd/daemon.h \
+	forkd/domain_jobs.c \
+	forkd/domain_launcher.c \
+	forkd/domain_process.c \
+	forkd/domain_process.h \
+	forkd/host.c \
+	forkd/host.h \
+	forkd/launch.c \
+	forkd/launch.h \
+	forkd/launch_files.c \
+	forkd/launch_files.h \
+	forkd/life.c \
+	forkd/life.h \
+	forkd/peer.c \
+	forkd/peer.h \
+	forkd/registry.c \
+	forkd/registry.h \
+	forkd/registry_file.c \
+	forkd/registry_file.h \
+	forkd/role.c \
+	forkd/role.h \
+	forkd/rundir.c \
+	forkd/rundir.h \
+	forkd/sandbox.c \
+	forkd/sandbox.h \
+	forkd/spawn.c \
+	forkd/spawn.h
+

@@ -20,7 +20,7 @@
 #include "base/sys.h"
 #include "domain/qemu_collect.h"
 #include "domain/qemu_refuse.h"
-#include "qemu/devstate.h"
+#include "qemu/devfile.h"
 #include "qemu/guest_map.h"
 #include "qemu/mtree.h"
 #include "snapshot/snapshot.h"
@@ -235,7 +235,7 @@ static int
 fill_snapshot(struct lf_snapshot *snapshot, struct qemu_domain *domain,
     const struct layout *layout, int *take_stream_fd, struct lf_error *error)
 {
-	struct devstate *devstate = NULL;
+	struct devfile *devstate = NULL;
 	int rc;
 
 	snapshot->devstate_fd = take_fd(take_stream_fd);
@@ -243,8 +243,8 @@ fill_snapshot(struct lf_snapshot *snapshot, struct qemu_domain *domain,
 	rc = seal_stream(
 	    snapshot->devstate_fd, &snapshot->devstate_length, error);
 	if (rc == 0)
-		rc = devstate_read(
-		    snapshot->devstate_fd, NULL, &devstate, error);
+		rc =
+		    devfile_read(snapshot->devstate_fd, NULL, &devstate, error);
 	if (rc == 0)
 		rc = qemu_refuse_vcpus(devstate->stream, error);
 	if (rc == 0)
@@ -255,7 +255,7 @@ fill_snapshot(struct lf_snapshot *snapshot, struct qemu_domain *domain,
 		rc = keep_configuration(snapshot, domain, error);
 	if (rc == 0)
 		rc = snapshot_check(snapshot, error);
-	devstate_free(devstate);
+	devfile_free(devstate);
 	return rc;
 }
 

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "qemu/devstate.h"
+#include "qemu/devfile.h"
 
 /* Bits of env.hflags (QEMU's target/i386/cpu.h). */
 #define HFLAGS_SMM   (1U << 19)
@@ -102,8 +102,7 @@ qemu_refuse_vcpus(const struct stream *stream, struct lf_error *error)
 
 		if (strcmp(section->name, "cpu") != 0)
 			continue;
-		if (devstate_get_u32(stream, section, "env.hflags", &hflags) <
-		    0)
+		if (devfile_get_u32(stream, section, "env.hflags", &hflags) < 0)
 			return error_set(error, EBADMSG,
 			    "stream: vCPU %u has no hflags",
 			    section->instance_id);

@@ -15,7 +15,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/sys.h"
-#include "qemu/devstate.h"
+#include "qemu/devfile.h"
 #include "qemu/program.h"
 #include "snapshot/snapshot.h"
 
@@ -275,8 +275,8 @@ load_state(struct qemu_domain *domain, const struct stream_plan *plan,
 
 /* The streams that a start needs: the snapshot's, and the user's if given. */
 struct streams {
-	struct devstate *own;
-	struct devstate *given;
+	struct devfile *own;
+	struct devfile *given;
 };
 
 static int
@@ -285,15 +285,15 @@ read_streams(struct streams *streams, const struct lf_snapshot *snapshot,
 {
 	int rc;
 
-	rc = devstate_read(snapshot->devstate_fd, NULL, &streams->own, error);
+	rc = devfile_read(snapshot->devstate_fd, NULL, &streams->own, error);
 	if (rc < 0)
 		return error_prefix(error, rc, "the snapshot");
 	if (devstate_fd < 0)
 		return 0;
-	rc = devstate_read(
+	rc = devfile_read(
 	    devstate_fd, streams->own->stream, &streams->given, error);
 	return rc < 0 ? rc
-		      : devstate_check(streams->own->stream,
+		      : devfile_check(streams->own->stream,
 			    streams->given->stream, error);
 }
 
@@ -339,8 +339,8 @@ qemu_start(struct lf_snapshot *snapshot, const struct qemu_start *start,
 		    parent, domain->config, start->launcher, error);
 	if (rc == 0)
 		rc = start_from(domain, snapshot, start, &streams, error);
-	devstate_free(streams.own);
-	devstate_free(streams.given);
+	devfile_free(streams.own);
+	devfile_free(streams.given);
 	lf_domain_config_free(parent);
 	if (rc < 0)
 		return rc;

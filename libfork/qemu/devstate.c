@@ -1,20 +1,95 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Device-state files. A file comes from a user and may change while it is
- * looked at, so it is copied first, never mapped.
+ * Device-state files as a tree of items. The tree is the description's; items
+ * are made while walking, one element of an array of structures after the
+ * other.
  */
-#include "qemu/devstate.h"
+#include <libfork/devstate.h>
 
-#include <endian.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/error.h"
 #include "base/sys.h"
+#include "qemu/stream.h"
+
+#define PATH_MAX_BYTES 1024
+
+struct lf_devstate {
+	uint8_t *data;
+	size_t len;
+	struct stream *stream;
+};
+
+static int
+read_all(struct lf_devstate *devstate, int fd, struct lf_error *error)
+{
+	struct stat st;
+	size_t at = 0;
+
+	if (sys.fstat(fd, &st) < 0)
+		return error_sys(error, errno, "cannot read the device state");
+	if (!S_ISREG(st.st_mode))
+		return error_set(
+		    error, EINVAL, "the device state is no regular file");
+	if (st.st_size == 0)
+		return error_set(error, EBADMSG, "the device state is empty");
+	if (st.st_size > LF_DEVSTATE_BYTES_MAX)
+		return error_set(error, EFBIG,
+		    "the device state has %lld bytes, at most %u are read",
+		    (long long)st.st_size, LF_DEVSTATE_BYTES_MAX);
+	devstate->len = (size_t)st.st_size;
+	devstate->data = sys.malloc(devstate->len);
+	if (devstate->data == NULL)
+		return error_nomem(error);
+	while (at < devstate->len) {
+		ssize_t n = sys.pread(
+		    fd, devstate->data + at, devstate->len - at, (off_t)at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return error_sys(
+			    error, errno, "cannot read the device state");
+		if (n == 0)
+			return error_set(error, EBADMSG,
+			    "the device state became shorter while it was "
+			    "read");
+		at += (size_t)n;
+	}
+	return 0;
+}
+
+int
+lf_devstate_open(
+    int fd, struct lf_devstate **ret_devstate, struct lf_error *error)
+{
+	struct lf_devstate *devstate = sys.calloc(1, sizeof(*devstate));
+	int rc;
+
+	if (devstate == NULL)
+		return error_nomem(error);
+	rc = read_all(devstate, fd, error);
+	if (rc == 0)
+		rc = stream_parse(devstate->data, devstate->len, NULL,
+		    &devstate->stream, error);
+	if (rc == 0 && devstate->stream->vmdesc == NULL)
+		rc = error_set(error, ENOTSUP,
+		    "the device state has no description of its fields (one "
+		    "that save-devstate wrote has)");
+	if (rc < 0) {
+		lf_devstate_free(devstate);
+		return rc;
+	}
+	*ret_devstate = devstate;
+	return 0;
+}
 
 void
-devstate_free(struct devstate *devstate)
+lf_devstate_free(struct lf_devstate *devstate)
 {
 	if (devstate == NULL)
 		return;
@@ -23,139 +98,281 @@ devstate_free(struct devstate *devstate)
 	free(devstate);
 }
 
-static int
-read_all(int fd, struct devstate *devstate, struct lf_error *error)
+const char *
+lf_devstate_machine(const struct lf_devstate *devstate)
 {
-	struct stat st;
-
-	if (sys.fstat(fd, &st) < 0)
-		return error_sys(error, errno, "device state");
-	if (!S_ISREG(st.st_mode))
-		return error_set(
-		    error, EINVAL, "device state: not a regular file");
-	if (st.st_size <= 0 || (size_t)st.st_size > DEVSTATE_BYTES_MAX)
-		return error_set(error, EINVAL,
-		    "device state: a file of %lld bytes, at most %lu are read",
-		    (long long)st.st_size, DEVSTATE_BYTES_MAX);
-	devstate->data = sys.malloc((size_t)st.st_size);
-	if (devstate->data == NULL)
-		return error_nomem(error);
-	while (devstate->len < (size_t)st.st_size) {
-		ssize_t n = sys.pread(fd,
-		    (char *)devstate->data + devstate->len,
-		    (size_t)st.st_size - devstate->len, (off_t)devstate->len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return error_sys(
-			    error, errno, "device state: cannot read it");
-		if (n == 0)
-			break; /* it became shorter: the index will see */
-		devstate->len += (size_t)n;
-	}
-	return 0;
+	return devstate->stream->machine;
 }
 
-int
-devstate_read(int fd, const struct stream *like, struct devstate **ret_devstate,
-    struct lf_error *error)
+/* Types that are integers of their size; the rest is QEMU's business. */
+static bool
+is_integer(const struct vmdesc_node *node)
 {
-	cleanup(devstate_free_p) struct devstate *devstate = NULL;
+	static const char *const prefixes[] = {"uint", "int", "bool"};
+	size_t i;
+
+	if (node->size != 1 && node->size != 2 && node->size != 4 &&
+	    node->size != 8)
+		return false;
+	for (i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
+		if (strncmp(node->type, prefixes[i], strlen(prefixes[i])) == 0)
+			return true;
+	return false;
+}
+
+static int walk_nodes(const struct vmdesc_node *nodes, uint32_t count,
+    const uint8_t *bytes, unsigned depth, lf_devstate_visit_fn *visit,
+    void *opaque);
+
+static int
+walk_struct(const struct vmdesc_node *node, const uint8_t *bytes,
+    unsigned depth, lf_devstate_visit_fn *visit, void *opaque)
+{
+	struct lf_devstate_item item = {
+	    .kind = node->kind == VMDESC_SUBSECTION ? LF_DEVSTATE_SUBSECTION
+						    : LF_DEVSTATE_STRUCT,
+	    .depth = depth,
+	    .name = node->name,
+	    .type = node->type,
+	    .index = node->index,
+	    .version = node->version,
+	    .len = node->size,
+	    .count = 1,
+	};
+	uint32_t i;
 	int rc;
 
-	devstate = sys.calloc(1, sizeof(*devstate));
-	if (devstate == NULL)
-		return error_nomem(error);
-	rc = read_all(fd, devstate, error);
-	if (rc == 0)
-		rc = stream_parse(devstate->data, devstate->len, like,
-		    &devstate->stream, error);
-	if (rc < 0)
-		return rc;
-	*ret_devstate = take_ptr(devstate);
+	for (i = 0; i < node->count; i++) {
+		item.bytes = bytes + (size_t)i * node->size;
+		if (node->count > 1)
+			item.index = (int32_t)i;
+		rc = visit(opaque, &item);
+		if (rc == 0)
+			rc = walk_nodes(node->nodes, node->node_count,
+			    item.bytes, depth + 1, visit, opaque);
+		if (rc != 0)
+			return rc;
+	}
 	return 0;
 }
 
 static int
-compare_cpu(const struct stream *mine, const struct stream_section *a,
-    const struct stream *other, const struct stream_section *b,
-    struct lf_error *error)
+walk_nodes(const struct vmdesc_node *nodes, uint32_t count,
+    const uint8_t *bytes, unsigned depth, lf_devstate_visit_fn *visit,
+    void *opaque)
 {
-	size_t shorter = a->length < b->length ? a->length : b->length;
-	const uint8_t *x = mine->data + a->offset;
-	const uint8_t *y = other->data + b->offset;
-	char field[256];
-	size_t i;
+	uint32_t i;
+	int rc = 0;
 
-	for (i = 0; i < shorter && x[i] == y[i]; i++)
-		;
-	if (i == shorter && a->length == b->length)
-		return 0;
-	if (i == shorter && i > 0)
-		i--; /* one has a subsection more: name what is before */
-	vmdesc_name_offset(a->device, (uint32_t)i, field, sizeof(field));
-	return error_set(error, EINVAL,
-	    "the device state is not of this snapshot: vCPU %u differs from "
-	    "field '%s' on (byte %zu: 0x%02x there, 0x%02x here)",
-	    a->instance_id, field, i, y[i], x[i]);
-}
+	for (i = 0; i < count && rc == 0; i++) {
+		const struct vmdesc_node *node = &nodes[i];
+		const uint8_t *at = bytes + node->offset;
+		struct lf_devstate_item item = {
+		    .kind = is_integer(node) ? LF_DEVSTATE_INTEGERS
+					     : LF_DEVSTATE_OPAQUE,
+		    .depth = depth,
+		    .name = node->name,
+		    .type = node->type,
+		    .index = node->index,
+		    .bytes = at,
+		    .len = (size_t)node->size * node->count,
+		    .element_bytes = (uint8_t)node->size,
+		    .count = node->count,
+		};
 
-int
-devstate_check(const struct stream *mine, const struct stream *other,
-    struct lf_error *error)
-{
-	size_t i;
-
-	if (mine->machine[0] != '\0' && other->machine[0] != '\0' &&
-	    strcmp(mine->machine, other->machine) != 0)
-		return error_set(error, EINVAL,
-		    "the device state is of a machine '%s', the snapshot of "
-		    "'%s'",
-		    other->machine, mine->machine);
-	for (i = 0; i < mine->section_count; i++) {
-		const struct stream_section *section = &mine->sections[i];
-		const struct stream_section *its =
-		    stream_find(other, section->name, section->instance_id);
-		int rc;
-
-		if (its == NULL)
-			return error_set(error, EINVAL,
-			    "the device state has no section '%s' (instance "
-			    "%u): it is of another domain",
-			    section->name, section->instance_id);
-		if (strcmp(section->name, "cpu") != 0)
-			continue;
-		rc = compare_cpu(mine, section, other, its, error);
-		if (rc < 0)
-			return rc;
+		if (item.kind == LF_DEVSTATE_OPAQUE) {
+			item.element_bytes = 0;
+			item.count = 1;
+		}
+		rc = node->kind == VMDESC_FIELD
+			 ? visit(opaque, &item)
+			 : walk_struct(node, at, depth, visit, opaque);
 	}
-	for (i = 0; i < other->section_count; i++)
-		if (stream_find(mine, other->sections[i].name,
-			other->sections[i].instance_id) == NULL)
-			return error_set(error, EINVAL,
-			    "the device state has a section '%s' (instance "
-			    "%u), the snapshot has none",
-			    other->sections[i].name,
-			    other->sections[i].instance_id);
-	return 0;
+	return rc;
+}
+
+static int
+walk_section(const struct lf_devstate *devstate,
+    const struct stream_section *section, lf_devstate_visit_fn *visit,
+    void *opaque)
+{
+	struct lf_devstate_item item = {
+	    .kind = LF_DEVSTATE_SECTION,
+	    .name = section->name,
+	    .type = section->device->vmsd_name,
+	    .index = -1,
+	    .instance_id = section->instance_id,
+	    .version = section->version,
+	    .bytes = devstate->data + section->offset,
+	    .len = section->length,
+	    .count = 1,
+	};
+	int rc = visit(opaque, &item);
+
+	if (rc != 0)
+		return rc;
+	return walk_nodes(section->device->nodes, section->device->node_count,
+	    item.bytes, 1, visit, opaque);
 }
 
 int
-devstate_get_u32(const struct stream *stream,
-    const struct stream_section *section, const char *field, uint32_t *ret)
+lf_devstate_walk(const struct lf_devstate *devstate,
+    lf_devstate_visit_fn *visit, void *opaque)
 {
-	const struct vmdesc_node *node;
-	uint32_t raw;
+	size_t i;
+	int rc = 0;
 
-	if (section->device == NULL)
-		return -ENOENT;
-	node = vmdesc_find(
-	    section->device->nodes, section->device->node_count, field, -1);
-	if (node == NULL || node->size != sizeof(raw))
-		return -ENOENT;
-	memcpy(
-	    &raw, stream->data + section->offset + node->offset, sizeof(raw));
-	*ret = be32toh(raw);
+	for (i = 0; i < devstate->stream->section_count && rc == 0; i++)
+		rc = walk_section(
+		    devstate, &devstate->stream->sections[i], visit, opaque);
+	return rc;
+}
+
+uint64_t
+lf_devstate_integer(const struct lf_devstate_item *item, uint32_t n)
+{
+	const uint8_t *bytes = item->bytes + (size_t)n * item->element_bytes;
+	uint64_t value = 0;
+	unsigned i;
+
+	if (item->kind != LF_DEVSTATE_INTEGERS || n >= item->count)
+		return 0;
+	if (item->type[0] == 'i' && (bytes[0] & 0x80))
+		value = UINT64_MAX;
+	for (i = 0; i < item->element_bytes; i++)
+		value = value << 8 | bytes[i];
+	return value;
+}
+
+/*
+ * Comparing: the leaves of each file as a list of paths. Both lists are in the
+ * streams' order; a leaf of one is looked for in the other from where the last
+ * one was found on, and anywhere if it is not there.
+ */
+
+struct leaf {
+	char *path;
+	struct lf_devstate_item item;
+	bool met;
+};
+
+struct leaves {
+	struct leaf *leaf;
+	size_t count, size;
+	char path[PATH_MAX_BYTES];
+	size_t path_end[64]; /* by depth */
+};
+
+static int
+collect(void *opaque, const struct lf_devstate_item *item)
+{
+	struct leaves *leaves = opaque;
+	size_t at = item->depth > 0 ? leaves->path_end[item->depth - 1] : 0;
+	struct leaf *leaf;
+
+	if (item->depth >= sizeof(leaves->path_end) / sizeof(size_t))
+		return 0;
+	at += (size_t)snprintf(leaves->path + at, PATH_MAX_BYTES - at, "%s%s",
+	    item->depth > 0 ? "." : "", item->name);
+	if (at < PATH_MAX_BYTES && item->kind == LF_DEVSTATE_SECTION)
+		at += (size_t)snprintf(leaves->path + at, PATH_MAX_BYTES - at,
+		    "[%u]", item->instance_id);
+	else if (at < PATH_MAX_BYTES && item->index >= 0)
+		at += (size_t)snprintf(leaves->path + at, PATH_MAX_BYTES - at,
+		    "[%d]", item->index);
+	if (at >= PATH_MAX_BYTES)
+		at = PATH_MAX_BYTES - 1;
+	leaves->path_end[item->depth] = at;
+	if (item->kind != LF_DEVSTATE_INTEGERS &&
+	    item->kind != LF_DEVSTATE_OPAQUE)
+		return 0;
+
+	if (leaves->count == leaves->size) {
+		size_t size = leaves->size > 0 ? 2 * leaves->size : 1024;
+
+		leaf = sys.realloc(leaves->leaf, size * sizeof(*leaf));
+		if (leaf == NULL)
+			return -ENOMEM;
+		leaves->leaf = leaf;
+		leaves->size = size;
+	}
+	leaf = &leaves->leaf[leaves->count];
+	*leaf = (struct leaf){.item = *item, .path = sys.strdup(leaves->path)};
+	if (leaf->path == NULL)
+		return -ENOMEM;
+	leaves->count++;
 	return 0;
+}
+
+static void
+leaves_done(struct leaves *leaves)
+{
+	size_t i;
+
+	for (i = 0; i < leaves->count; i++)
+		free(leaves->leaf[i].path);
+	free(leaves->leaf);
+}
+
+static struct leaf *
+find_leaf(struct leaves *leaves, const char *path, size_t *from)
+{
+	size_t i;
+
+	for (i = 0; i < leaves->count; i++) {
+		size_t at = (*from + i) % leaves->count;
+		struct leaf *leaf = &leaves->leaf[at];
+
+		if (!leaf->met && strcmp(leaf->path, path) == 0) {
+			*from = at + 1;
+			return leaf;
+		}
+	}
+	return NULL;
+}
+
+static int
+compare_leaves(struct leaves *a, struct leaves *b,
+    lf_devstate_differ_fn *differ, void *opaque)
+{
+	int differences = 0, rc = 0;
+	size_t i, from = 0;
+
+	for (i = 0; i < a->count && rc >= 0; i++) {
+		struct leaf *mine = &a->leaf[i];
+		struct leaf *other = find_leaf(b, mine->path, &from);
+
+		if (other != NULL)
+			other->met = true;
+		if (other != NULL && other->item.len == mine->item.len &&
+		    memcmp(other->item.bytes, mine->item.bytes,
+			mine->item.len) == 0)
+			continue;
+		differences++;
+		rc = differ(opaque, mine->path, &mine->item,
+		    other != NULL ? &other->item : NULL);
+	}
+	for (i = 0; i < b->count && rc >= 0; i++) {
+		if (b->leaf[i].met)
+			continue;
+		differences++;
+		rc = differ(opaque, b->leaf[i].path, NULL, &b->leaf[i].item);
+	}
+	return rc < 0 ? rc : differences;
+}
+
+int
+lf_devstate_compare(const struct lf_devstate *a, const struct lf_devstate *b,
+    lf_devstate_differ_fn *differ, void *opaque, struct lf_error *error)
+{
+	struct leaves left = {0}, right = {0};
+	int rc = lf_devstate_walk(a, collect, &left);
+
+	if (rc == 0)
+		rc = lf_devstate_walk(b, collect, &right);
+	rc = rc < 0 ? error_nomem(error)
+		    : compare_leaves(&left, &right, differ, opaque);
+	leaves_done(&left);
+	leaves_done(&right);
+	return rc;
 }

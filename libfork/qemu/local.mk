@@ -1,4 +1,5 @@
 include_libfork_HEADERS += \
+	libfork/include/libfork/devstate.h \
 	libfork/include/libfork/domain_config.h \
 	libfork/include/libfork/qemu.h
 
@@ -16,8 +17,8 @@ libfork_sources += \
 
 # Talking to a QEMU that runs.
 libfork_sources += \
-	libfork/qemu/devstate.c \
-	libfork/qemu/devstate.h \
+	libfork/qemu/devfile.c \
+	libfork/qemu/devfile.h \
 	libfork/qemu/guest_map.c \
 	libfork/qemu/guest_map.h \
 	libfork/qemu/launcher_spawn.c \
@@ -37,3 +38,7 @@ libfork_sources += \
 	libfork/qemu/stream_write.h \
 	libfork/qemu/vmdesc.c \
 	libfork/qemu/vmdesc.h
+
+# Device-state files for people.
+libfork_sources += \
+	libfork/qemu/devstate.c

@@ -1,32 +1,37 @@
-# unit: one test_<module>.c per module; anywhere, in milliseconds.
+# unit: one test_<module>.c per module; anywhere, in milliseconds. A test is a
+# block of three lines.
 
-if HAVE_CRITERION
-unit_tests = \
-	tests/unit/test_argv \
-	tests/unit/test_base \
-	tests/unit/test_control \
-	tests/unit/test_domain_config \
-	tests/unit/test_memory \
-	tests/unit/test_symbols
+unit_tests =
 
-check_PROGRAMS += $(unit_tests)
-TESTS += $(unit_tests)
+unit_tests += tests/unit/test_argv
+tests_unit_test_argv_CPPFLAGS = $(test_cppflags)
+tests_unit_test_argv_LDADD = tests/lib/libtest.la $(test_libs)
 
+unit_tests += tests/unit/test_base
 tests_unit_test_base_CPPFLAGS = $(test_cppflags)
 tests_unit_test_base_LDADD = tests/lib/libtest.la $(test_libs)
 
+unit_tests += tests/unit/test_control
 tests_unit_test_control_CPPFLAGS = $(test_cppflags)
-tests_unit_test_control_LDADD = tests/lib/libtest.la \
-	libfork/control/libcontrol.la $(test_libs)
+tests_unit_test_control_LDADD = tests/lib/libtest.la libfork/control/libcontrol.la $(test_libs)
 
+unit_tests += tests/unit/test_devstate
+tests_unit_test_devstate_CPPFLAGS = $(test_cppflags)
+tests_unit_test_devstate_LDADD = tests/lib/libtest.la $(test_libs)
+
+unit_tests += tests/unit/test_domain_config
 tests_unit_test_domain_config_CPPFLAGS = $(test_cppflags)
 tests_unit_test_domain_config_LDADD = tests/lib/libtest.la $(test_libs)
 
+unit_tests += tests/unit/test_memory
 tests_unit_test_memory_CPPFLAGS = $(test_cppflags)
 tests_unit_test_memory_LDADD = tests/lib/libtest.la $(test_libs)
+
+unit_tests += tests/unit/test_symbols
 tests_unit_test_symbols_CPPFLAGS = $(test_cppflags)
 tests_unit_test_symbols_LDADD = tests/lib/libtest.la $(test_libs)
 
-tests_unit_test_argv_CPPFLAGS = $(test_cppflags)
-tests_unit_test_argv_LDADD = tests/lib/libtest.la $(test_libs)
+if HAVE_CRITERION
+check_PROGRAMS += $(unit_tests)
+TESTS += $(unit_tests)
 endif

@@ -3,8 +3,8 @@
  * A device-state file: a stream read into memory and indexed, and the question
  * whether it is of the same instant as another.
  */
-#ifndef QEMU_DEVSTATE_H
-#define QEMU_DEVSTATE_H
+#ifndef QEMU_DEVFILE_H
+#define QEMU_DEVFILE_H
 
 #include <libfork/error.h>
 
@@ -12,9 +12,9 @@
 #include "qemu/stream.h"
 
 /* Non-RAM blocks are in it; 16 MiB of video memory are the most of it. */
-#define DEVSTATE_BYTES_MAX (512UL << 20)
+#define DEVFILE_BYTES_MAX (512UL << 20)
 
-struct devstate {
+struct devfile {
 	void *data;
 	size_t len;
 	struct stream *stream;
@@ -24,23 +24,23 @@ struct devstate {
  * Reads all of a file or memfd from offset 0. `like` lends its description to
  * a file that has none (see stream_parse).
  */
-int devstate_read(int fd, const struct stream *like,
-    struct devstate **ret_devstate, struct lf_error *error);
-void devstate_free(struct devstate *devstate);
-DEFINE_CLEANUP(struct devstate *, devstate_free);
+int devfile_read(int fd, const struct stream *like, struct devfile **ret_file,
+    struct lf_error *error);
+void devfile_free(struct devfile *file);
+DEFINE_CLEANUP(struct devfile *, devfile_free);
 
 /*
  * Whether `other` was made in the instant of `mine`: the same sections, and
  * every `cpu` section equal byte for byte (registers and TSC are the
  * fingerprint). -EINVAL names the first field that differs.
  */
-int devstate_check(const struct stream *mine, const struct stream *other,
+int devfile_check(const struct stream *mine, const struct stream *other,
     struct lf_error *error);
 
 /*
  * A 32-bit field of a section's top level; -ENOENT when there is none.
  */
-int devstate_get_u32(const struct stream *stream,
+int devfile_get_u32(const struct stream *stream,
     const struct stream_section *section, const char *field, uint32_t *ret);
 
 #endif

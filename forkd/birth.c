@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * How domains come about.
+ */
+#include "forkd/birth.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/sys.h"
+#include "forkd/daemon.h"
+#include "forkd/life.h"
+#include "forkd/peer.h"
+#include "forkd/role.h"
+
+/* A domain process limits its own waiting; this is for one that hangs. */
+#define BIRTH_MS 120000
+
+struct birth {
+	struct daemon *daemon;
+	unsigned id;      /* of the new domain */
+	unsigned parent;  /* 0: booted */
+	unsigned answers; /* still to come */
+	bool failed;
+	struct lf_error error; /* the first one */
+	birth_done *done;
+	void *opaque;
+};
+
+/* The configuration as a value to send. */
+static int
+config_value(const struct lf_domain_config *config, json_t **ret_value,
+    struct lf_error *error)
+{
+	cleanup_free char *text = NULL;
+	int rc;
+
+	rc = lf_domain_config_to_json(config, &text, error);
+	if (rc < 0)
+		return rc;
+	*ret_value = json_loads(text, 0, NULL);
+	return *ret_value != NULL ? 0 : error_nomem(error);
+}
+
+static void
+on_failed_gone(void *opaque)
+{
+	struct birth *birth = opaque;
+
+	birth->done(birth->opaque, NULL, &birth->error);
+	free(birth);
+}
+
+static void
+fail(struct birth *birth)
+{
+	struct domain *domain =
+	    registry_find_id(&birth->daemon->registry, birth->id);
+
+	if (domain != NULL && !domain->doomed)
+		life_destroy(
+		    birth->daemon, domain, "failed", on_failed_gone, birth);
+	else
+		on_failed_gone(birth);
+}
+
+/*
+ * An overlay at a place that the user named is the user's from now on, as its
+ * configuration is; those in our own directory go with the domain.
+ */
+static void
+release_named_overlays(struct daemon *daemon, struct domain *domain)
+{
+	struct file_list *list = &domain->overlays;
+	size_t len = strlen(daemon->overlay_dir), i = 0;
+
+	while (i < list->count) {
+		if (strncmp(list->path[i], daemon->overlay_dir, len) == 0) {
+			i++;
+			continue;
+		}
+		free(list->path[i]);
+		list->path[i] = list->path[--list->count];
+	}
+}
+
+static void
+succeed(struct birth *birth)
+{
+	struct daemon *daemon = birth->daemon;
+	struct domain *domain = registry_find_id(&daemon->registry, birth->id);
+	struct lf_error error;
+
+	if (domain == NULL || domain->doomed) {
+		error_set(&birth->error, EIO,
+		    "domain %u was destroyed while it was being made",
+		    birth->id);
+		fail(birth);
+		return;
+	}
+	domain->established = true;
+	release_named_overlays(daemon, domain);
+	if (registry_save(domain, &error) < 0)
+		daemon_log_error(&error);
+	daemon_event(daemon, "DOMAIN_CREATED", domain,
+	    birth->parent != 0
+		? json_pack("{s:I}", "parent", (json_int_t)birth->parent)
+		: NULL);
+	birth->done(birth->opaque, domain, NULL);
+	free(birth);
+}
+
+/* One of the processes involved has answered. */
+static void
+on_answer(void *opaque, const struct lf_error *error, json_t *result,
+    struct channel_message *answer)
+{
+	struct birth *birth = opaque;
+
+	(void)result;
+	(void)answer;
+	/* Prefer the reason to its consequence, a connection that broke. */
+	if (error != NULL && (!birth->failed || birth->error.code == -EPIPE)) {
+		birth->failed = true;
+		birth->error = *error;
+	}
+	if (--birth->answers > 0)
+		return;
+	if (birth->failed)
+		fail(birth);
+	else
+		succeed(birth);
+}
+
+/* Records the domain and starts its process. */
+static int
+begin(struct birth *birth, struct lf_domain_config *take_config,
+    struct domain **ret_domain, struct lf_error *error)
+{
+	struct domain *domain;
+	int rc;
+
+	rc = registry_add(&birth->daemon->registry, take_config, birth->parent,
+	    &domain, error);
+	if (rc < 0)
+		return rc;
+	birth->id = domain->id;
+	rc = life_start(birth->daemon, domain, error);
+	if (rc == 0)
+		*ret_domain = domain;
+	return rc;
+}
+
+static struct birth *
+birth_new(
+    struct daemon *daemon, unsigned parent, birth_done *done, void *opaque)
+{
+	struct birth *birth = sys.calloc(1, sizeof(*birth));
+
+	if (birth != NULL)
+		*birth = (struct birth){.daemon = daemon,
+		    .parent = parent,
+		    .done = done,
+		    .opaque = opaque};
+	return birth;
+}
+
+/* accelerator=auto becomes what this host is good for. */
+static void
+decide_accelerator(struct daemon *daemon, struct domain *domain)
+{
+	struct lf_domain_config *config = domain->config;
+
+	if (config->accelerator == LF_ACCELERATOR_AUTO) {
+		config->accelerator = daemon->host.prefers_kvm
+					  ? LF_ACCELERATOR_KVM
+					  : LF_ACCELERATOR_TCG;
+		snprintf(domain->accelerator_reason,
+		    sizeof(domain->accelerator_reason), "auto: %s",
+		    daemon->host.reason);
+	} else
+		snprintf(domain->accelerator_reason,
+		    sizeof(domain->accelerator_reason), "as configured");
+}
+
+static int
+boot(struct birth *birth, struct lf_domain_config *take_config, bool paused,
+    struct lf_error *error)
+{
+	json_t *config = NULL;
+	struct domain *domain;
+	int rc;
+
+	rc = begin(birth, take_config, &domain, error);
+	if (rc < 0)
+		return rc;
+	decide_accelerator(birth->daemon, domain);
+	rc = config_value(domain->config, &config, error);
+	if (rc < 0)
+		return rc;
+	birth->answers = 1;
+	peer_call(domain->link, role_commands[ROLE_BOOT].name,
+	    json_pack("{s:o, s:b}", "config", config, "paused", paused), NULL,
+	    0, BIRTH_MS, on_answer, birth);
+	return 0;
+}
+
+void
+birth_boot(struct daemon *daemon, struct lf_domain_config *take_config,
+    bool paused, birth_done *done, void *opaque)
+{
+	struct birth *birth = birth_new(daemon, 0, done, opaque);
+	struct lf_error error;
+
+	if (birth == NULL) {
+		lf_domain_config_free(take_config);
+		error_nomem(&error);
+		done(opaque, NULL, &error);
+		return;
+	}
+	if (boot(birth, take_config, paused, &birth->error) < 0)
+		fail(birth);
+}
+
+/* A name that is free: the parent's and the number of the fork. */
+static int
+derive_config(struct daemon *daemon, const struct domain *parent,
+    struct lf_domain_config **ret_config, struct lf_error *error)
+{
+	char name[LF_NAME_MAX + 1];
+	unsigned i;
+
+	for (i = daemon->registry.next_id;; i++) {
+		snprintf(name, sizeof(name), "%.*s.%u", LF_NAME_MAX - 11,
+		    parent->config->name, i);
+		if (registry_find_name(&daemon->registry, name) == NULL)
+			break;
+	}
+	return lf_domain_config_derive(parent->config, name, ret_config, error);
+}
+
+static int
+fork_domain(struct birth *birth, struct domain *parent,
+    struct lf_domain_config *take_config, int devstate_fd, bool paused,
+    struct lf_error *error)
+{
+	cleanup_close int child_end = -1, parent_end = -1;
+	json_t *config = NULL;
+	struct domain *domain;
+	int fds[2], sv[2], rc;
+
+	if (take_config == NULL) {
+		rc = derive_config(birth->daemon, parent, &take_config, error);
+		if (rc < 0)
+			return rc;
+	}
+	rc = begin(birth, take_config, &domain, error);
+	if (rc < 0)
+		return rc;
+	snprintf(domain->accelerator_reason, sizeof(domain->accelerator_reason),
+	    "as domain %u", parent->id);
+	if (sys.socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) < 0)
+		return error_sys(error, errno, "cannot make a socket pair");
+	child_end = sv[0];
+	parent_end = sv[1];
+	rc = config_value(domain->config, &config, error);
+	if (rc < 0)
+		return rc;
+	birth->answers = 2;
+	peer_call(parent->link, role_commands[ROLE_SEND_SNAPSHOT].name,
+	    json_pack("{s:i, s:I}", "fd", 0, "holder", (json_int_t)domain->id),
+	    &parent_end, 1, BIRTH_MS, on_answer, birth);
+	fds[0] = child_end;
+	fds[1] = devstate_fd;
+	peer_call(domain->link, role_commands[ROLE_FORK].name,
+	    json_pack("{s:o, s:b, s:i, s:o*}", "config", config, "paused",
+		paused, "origin", 0, "devstate",
+		devstate_fd >= 0 ? json_integer(1) : NULL),
+	    fds, devstate_fd >= 0 ? 2 : 1, BIRTH_MS, on_answer, birth);
+	return 0;
+}
+
+void
+birth_fork(struct daemon *daemon, struct domain *parent,
+    struct lf_domain_config *take_config, int devstate_fd, bool paused,
+    birth_done *done, void *opaque)
+{
+	struct birth *birth = birth_new(daemon, parent->id, done, opaque);
+	struct lf_error error;
+
+	if (birth == NULL) {
+		lf_domain_config_free(take_config);
+		error_nomem(&error);
+		done(opaque, NULL, &error);
+		return;
+	}
+	if (fork_domain(birth, parent, take_config, devstate_fd, paused,
+		&birth->error) < 0)
+		fail(birth);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Clients of the daemon: one session per connection. Only our own user and
+ * root are let in. A client's commands are carried out one after the other;
+ * one that does not read what it is sent is dropped and disturbs nobody.
+ */
+#ifndef FORKD_CLIENT_H
+#define FORKD_CLIENT_H
+
+#include <stdbool.h>
+
+#include <jansson.h>
+
+struct daemon;
+
+/* Sessions at once; more are refused. */
+#define CLIENTS_MAX 128
+
+struct client {
+	struct client *next;
+	struct daemon *daemon;
+	struct peer *peer;
+	bool subscribed;
+};
+
+/* Accepts what waits at the daemon's socket. For the event loop. */
+void client_accept(int listen_fd, short what, void *daemon);
+
+void client_free(struct client *client);
+
+#endif

@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What clients may ask for: the check before every command, and the short
+ * ones.
+ */
+#include "forkd/command.h"
+
+#include <errno.h>
+#include <libfork/libfork.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/sys.h"
+#include "forkd/client.h"
+#include "forkd/daemon.h"
+#include "forkd/peer.h"
+#include "forkd/role.h"
+
+/* A domain process limits its own waiting; this is for one that hangs. */
+#define FORWARD_MS 120000
+
+static json_t *
+id_and_name(const struct domain *domain)
+{
+	return json_pack("{s:I, s:s}", "id", (json_int_t)domain->id, "name",
+	    domain->config->name);
+}
+
+/* --- about the daemon --- */
+
+static void
+capabilities(
+    struct client *client, struct domain *none, struct peer_request *request)
+{
+	(void)client;
+	(void)none;
+	peer_return(request, json_object(), NULL, 0);
+}
+
+static void
+version(
+    struct client *client, struct domain *none, struct peer_request *request)
+{
+	struct daemon *daemon = client->daemon;
+
+	(void)none;
+	peer_return(request,
+	    json_pack("{s:s, s:I, s:I, s:s, s:s, s:I, s:b}", "version",
+		lf_version(), "pid", (json_int_t)getpid(), "uid",
+		(json_int_t)geteuid(), "run-dir", daemon->run_dir, "state-dir",
+		daemon->state_dir, "domains",
+		(json_int_t)daemon->registry.count, "auto-exit",
+		daemon->options.auto_exit),
+	    NULL, 0);
+}
+
+static void
+subscribe(
+    struct client *client, struct domain *none, struct peer_request *request)
+{
+	(void)none;
+	client->subscribed = true;
+	peer_return(request, json_object(), NULL, 0);
+}
+
+static void
+unsubscribe(
+    struct client *client, struct domain *none, struct peer_request *request)
+{
+	(void)none;
+	client->subscribed = false;
+	peer_return(request, json_object(), NULL, 0);
+}
+
+/* --- about domains --- */
+
+static void
+list(struct client *client, struct domain *none, struct peer_request *request)
+{
+	struct registry *registry = &client->daemon->registry;
+	const char *wanted =
+	    json_string_value(json_object_get(request->arguments, "domain"));
+	json_t *rows = json_array();
+	struct domain *domain, *only = NULL;
+	struct lf_error error;
+
+	(void)none;
+	if (wanted != NULL &&
+	    registry_find(registry, wanted, &only, &error) < 0) {
+		json_decref(rows);
+		peer_fail(request, &error);
+		return;
+	}
+	for (domain = registry->first; domain != NULL; domain = domain->next)
+		if (only == NULL || only == domain)
+			json_array_append_new(rows, registry_row(domain));
+	peer_return(request, json_pack("{s:o}", "domains", rows), NULL, 0);
+}
+
+static void
+domid(struct client *client, struct domain *none, struct peer_request *request)
+{
+	const char *name =
+	    json_string_value(json_object_get(request->arguments, "name"));
+	const struct domain *domain =
+	    registry_find_name(&client->daemon->registry, name);
+	struct lf_error error;
+
+	(void)none;
+	if (domain == NULL) {
+		error_set(&error, ENOENT,
+		    "no domain has the name '%s'; 'xlfork list' shows them",
+		    name);
+		peer_fail(request, &error);
+		return;
+	}
+	peer_return(
+	    request, json_pack("{s:I}", "id", (json_int_t)domain->id), NULL, 0);
+}
+
+static void
+domname(
+    struct client *client, struct domain *domain, struct peer_request *request)
+{
+	(void)client;
+	peer_return(
+	    request, json_pack("{s:s}", "name", domain->config->name), NULL, 0);
+}
+
+static int
+rename_domain(struct client *client, struct domain *domain, const char *name,
+    struct lf_error *error)
+{
+	cleanup_free char *old = NULL;
+	int rc;
+
+	if (strlen(name) > LF_NAME_MAX)
+		return error_set(error, EINVAL,
+		    "a name has at most %d bytes, this one %zu", LF_NAME_MAX,
+		    strlen(name));
+	if (strcmp(name, domain->config->name) == 0)
+		return 0;
+	rc = registry_check_name(&client->daemon->registry, name, error);
+	if (rc < 0)
+		return rc;
+	old = domain->config->name;
+	domain->config->name = NULL;
+	rc = lf_domain_config_set(&domain->config->name, name, error);
+	if (rc == 0)
+		rc = lf_domain_config_check(domain->config, error);
+	if (rc == 0)
+		rc = registry_save(domain, error);
+	if (rc < 0) {
+		free(domain->config->name);
+		domain->config->name = take_ptr(old);
+	}
+	return rc;
+}
+
+static void
+rename_(
+    struct client *client, struct domain *domain, struct peer_request *request)
+{
+	const char *name =
+	    json_string_value(json_object_get(request->arguments, "name"));
+	struct lf_error error;
+
+	if (rename_domain(client, domain, name, &error) < 0) {
+		peer_fail(request, &error);
+		return;
+	}
+	daemon_event(client->daemon, "DOMAIN_RENAMED", domain, NULL);
+	peer_return(request, id_and_name(domain), NULL, 0);
+}
+
+/* --- what the domain process does --- */
+
+struct forward {
+	struct daemon *daemon;
+	struct peer_request *request;
+	unsigned id;
+};
+
+static void
+on_forwarded(void *opaque, const struct lf_error *error, json_t *result,
+    struct channel_message *answer)
+{
+	struct forward *f = opaque;
+	struct domain *domain = registry_find_id(&f->daemon->registry, f->id);
+	struct lf_error why;
+
+	(void)answer;
+	if (error != NULL) {
+		why = *error;
+		if (domain != NULL)
+			error_prefix(&why, why.code, "domain %u ('%s')",
+			    domain->id, domain->config->name);
+		peer_fail(f->request, &why);
+	} else if (domain == NULL) {
+		error_set(&why, ENOENT, "domain %u was destroyed", f->id);
+		peer_fail(f->request, &why);
+	} else {
+		json_t *mine = id_and_name(domain);
+
+		json_object_update(mine, result);
+		peer_return(f->request, mine, NULL, 0);
+	}
+	free(f);
+}
+
+static void
+forward(struct client *client, struct domain *domain,
+    struct peer_request *request, enum role_command_id command,
+    json_t *take_arguments, const int *fds, size_t fd_count)
+{
+	struct forward *f = sys.calloc(1, sizeof(*f));
+	struct lf_error error;
+
+	if (f == NULL || domain->link == NULL) {
+		if (f == NULL)
+			error_nomem(&error);
+		else
+			error_set(&error, EBADFD,
+			    "domain %u ('%s') has no domain process",
+			    domain->id, domain->config->name);
+		free(f);
+		json_decref(take_arguments);
+		peer_fail(request, &error);
+		return;
+	}
+	*f = (struct forward){client->daemon, request, domain->id};
+	peer_call(domain->link, role_commands[command].name, take_arguments,
+	    fds, fd_count, FORWARD_MS, on_forwarded, f);
+}
+
+static void
+pause_(
+    struct client *client, struct domain *domain, struct peer_request *request)
+{
+	forward(client, domain, request, ROLE_PAUSE, NULL, NULL, 0);
+}
+
+static void
+unpause(
+    struct client *client, struct domain *domain, struct peer_request *request)
+{
+	struct lf_error error;
+
+	if (domain->state == CONTROL_FROZEN &&
+	    registry_check_holders(domain, &error) < 0)
+		peer_fail(request, &error);
+	else
+		forward(client, domain, request, ROLE_UNPAUSE, NULL, NULL, 0);
+}
+
+static void
+shutdown_(
+    struct client *client, struct domain *domain, struct peer_request *request)
+{
+	forward(client, domain, request, ROLE_SHUTDOWN, NULL, NULL, 0);
+}
+
+static void
+freeze(
+    struct client *client, struct domain *domain, struct peer_request *request)
+{
+	forward(client, domain, request, ROLE_FREEZE, NULL, NULL, 0);
+}
+
+static void
+save_devstate(
+    struct client *client, struct domain *domain, struct peer_request *request)
+{
+	int fd = channel_message_take_fd(
+	    &request->message, (size_t)json_integer_value(
+				   json_object_get(request->arguments, "fd")));
+
+	forward(client, domain, request, ROLE_SAVE_DEVSTATE,
+	    json_pack("{s:i}", "fd", 0), &fd, 1);
+	close_fd(fd);
+}
+
+static void (*const handlers[CONTROL_COMMAND_COUNT])(struct client *client,
+    struct domain *domain, struct peer_request *request) = {
+    [CONTROL_CAPABILITIES] = capabilities,
+    [CONTROL_VERSION] = version,
+    [CONTROL_CREATE] = command_create,
+    [CONTROL_LIST] = list,
+    [CONTROL_INFO] = command_info,
+    [CONTROL_DOMID] = domid,
+    [CONTROL_DOMNAME] = domname,
+    [CONTROL_RENAME] = rename_,
+    [CONTROL_PAUSE] = pause_,
+    [CONTROL_UNPAUSE] = unpause,
+    [CONTROL_SHUTDOWN] = shutdown_,
+    [CONTROL_DESTROY] = command_destroy,
+    [CONTROL_CONSOLE] = command_console,
+    [CONTROL_FREEZE] = freeze,
+    [CONTROL_SAVE_DEVSTATE] = save_devstate,
+    [CONTROL_FORK] = command_fork,
+    [CONTROL_SUBSCRIBE] = subscribe,
+    [CONTROL_UNSUBSCRIBE] = unsubscribe,
+};
+
+/* Whether the domain may be asked for this now. */
+static int
+check_state(const struct control_command *command, const struct domain *domain,
+    struct lf_error *error)
+{
+	bool why = domain->reason[0] != '\0';
+
+	if (domain->doomed)
+		return error_set(error, EBADFD,
+		    "domain %u ('%s') is being destroyed", domain->id,
+		    domain->config->name);
+	if (!domain->established && command->states != CONTROL_ANY_STATE)
+		return error_set(error, EBUSY,
+		    "domain %u ('%s') is not ready yet", domain->id,
+		    domain->config->name);
+	if (command->states & domain->state)
+		return 0;
+	return error_set(error, EBADFD,
+	    "domain %u ('%s') is %s%s%s%s, '%s' is not possible now",
+	    domain->id, domain->config->name, control_state_name(domain->state),
+	    why ? " (" : "", why ? domain->reason : "", why ? ")" : "",
+	    command->name);
+}
+
+void
+command_run(struct client *client, struct peer_request *request)
+{
+	const struct control_command *command =
+	    control_command_find(request->name);
+	struct domain *domain = NULL;
+	struct lf_error error;
+	int rc;
+
+	if (command == NULL)
+		rc = error_set(&error, ENOSYS,
+		    "there is no command '%.64s'; forkd(8) lists them",
+		    request->name);
+	else
+		rc = control_check_arguments(command->name, command->arguments,
+		    request->arguments, request->message.fd_count, &error);
+	if (rc == 0 && command->states != 0)
+		rc = registry_find(&client->daemon->registry,
+		    json_string_value(
+			json_object_get(request->arguments, "domain")),
+		    &domain, &error);
+	if (rc == 0 && command->states != 0)
+		rc = check_state(command, domain, &error);
+	if (rc < 0)
+		peer_fail(request, &error);
+	else
+		handlers[command - control_commands](client, domain, request);
+}

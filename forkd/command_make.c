@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The commands that make and destroy domains.
+ */
+#include "forkd/command.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/sys.h"
+#include "forkd/birth.h"
+#include "forkd/client.h"
+#include "forkd/daemon.h"
+#include "forkd/host.h"
+#include "forkd/life.h"
+#include "forkd/peer.h"
+#include "forkd/role.h"
+
+/* Forks of one command that are made at the same time. */
+#define FORKS_AT_ONCE 4
+#define FREEZE_MS     120000
+
+/* The configuration that a client sent. */
+static int
+read_config(const struct peer_request *request,
+    struct lf_domain_config **ret_config, struct lf_error *error)
+{
+	cleanup_free char *text = json_dumps(
+	    json_object_get(request->arguments, "config"), JSON_COMPACT);
+
+	if (text == NULL)
+		return error_nomem(error);
+	return lf_domain_config_from_json(
+	    text, strlen(text), ret_config, error);
+}
+
+/* --- create --- */
+
+struct creation {
+	struct daemon *daemon;
+	struct peer_request *request;
+	struct lf_domain_config *config;
+	bool paused;
+};
+
+static void
+on_created(void *opaque, struct domain *domain, const struct lf_error *error)
+{
+	struct peer_request *request = opaque;
+
+	if (error != NULL)
+		peer_fail(request, error);
+	else
+		peer_return(request,
+		    json_pack("{s:I, s:s}", "id", (json_int_t)domain->id,
+			"name", domain->config->name),
+		    NULL, 0);
+}
+
+static void
+on_host_known(void *opaque)
+{
+	struct creation *c = opaque;
+
+	birth_boot(c->daemon, c->config, c->paused, on_created, c->request);
+	free(c);
+}
+
+void
+command_create(
+    struct client *client, struct domain *none, struct peer_request *request)
+{
+	struct creation *c = sys.calloc(1, sizeof(*c));
+	struct lf_error error;
+	int rc;
+
+	(void)none;
+	if (c == NULL)
+		rc = error_nomem(&error);
+	else {
+		rc = read_config(request, &c->config, &error);
+		if (rc == 0)
+			rc = lf_domain_config_complete(c->config, &error);
+		/* Before anything is started for nothing. */
+		if (rc == 0)
+			rc = registry_check_name(
+			    &client->daemon->registry, c->config->name, &error);
+	}
+	if (rc < 0) {
+		if (c != NULL)
+			lf_domain_config_free(c->config);
+		free(c);
+		peer_fail(request, &error);
+		return;
+	}
+	c->daemon = client->daemon;
+	c->request = request;
+	c->paused = json_is_true(json_object_get(request->arguments, "paused"));
+	host_when_known(client->daemon, on_host_known, c);
+}
+
+/* --- fork-vm --- */
+
+/* One command: all of its forks are made, or none is left. */
+struct forking {
+	struct daemon *daemon;
+	struct peer_request *request;
+	unsigned parent;
+	struct lf_domain_config *config; /* of the one fork; NULL */
+	int devstate;
+	bool paused;
+	unsigned wanted, started, running;
+	unsigned *ids; /* of those that are there */
+	unsigned count;
+	bool failed;
+	struct lf_error error;
+};
+
+static void
+forking_free(struct forking *f)
+{
+	lf_domain_config_free(f->config);
+	close_fd(f->devstate);
+	free(f->ids);
+	free(f);
+}
+
+static void
+finish_forking(struct forking *f)
+{
+	json_t *forks = json_array();
+	struct domain *domain;
+	unsigned i;
+
+	for (i = 0; i < f->count; i++) {
+		domain = registry_find_id(&f->daemon->registry, f->ids[i]);
+		if (domain == NULL || domain->doomed)
+			continue;
+		if (f->failed)
+			life_destroy(f->daemon, domain, "failed", NULL, NULL);
+		else
+			json_array_append_new(
+			    forks, json_pack("{s:I, s:s}", "id",
+				       (json_int_t)domain->id, "name",
+				       domain->config->name));
+	}
+	if (f->failed) {
+		json_decref(forks);
+		peer_fail(f->request, &f->error);
+	} else
+		peer_return(
+		    f->request, json_pack("{s:o}", "forks", forks), NULL, 0);
+	forking_free(f);
+}
+
+static void
+fork_failed(struct forking *f, const struct lf_error *error)
+{
+	if (!f->failed)
+		f->error = *error;
+	f->failed = true;
+}
+
+static void start_forks(struct forking *f);
+
+static void
+on_forked(void *opaque, struct domain *domain, const struct lf_error *error)
+{
+	struct forking *f = opaque;
+
+	f->running--;
+	if (error != NULL)
+		fork_failed(f, error);
+	else
+		f->ids[f->count++] = domain->id;
+	start_forks(f);
+}
+
+/* The file again, with a position of its own; -1 when there is none. */
+static int
+reopen_devstate(struct forking *f, int *ret_fd, struct lf_error *error)
+{
+	char path[64];
+
+	*ret_fd = -1;
+	if (f->devstate < 0)
+		return 0;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", f->devstate);
+	*ret_fd = sys.open(path, O_RDONLY | O_CLOEXEC, 0);
+	if (*ret_fd < 0)
+		return error_sys(
+		    error, errno, "cannot read the device-state file");
+	return 0;
+}
+
+/* Starts what may be started; ends the command when all is done. */
+static void
+start_forks(struct forking *f)
+{
+	/* Held while forks that fail at once come back into this function. */
+	f->running++;
+	while (!f->failed && f->started < f->wanted &&
+	       f->running <= FORKS_AT_ONCE) {
+		struct domain *parent =
+		    registry_find_id(&f->daemon->registry, f->parent);
+		cleanup_close int devstate = -1;
+		struct lf_error error;
+
+		if (parent == NULL || parent->doomed || parent->link == NULL) {
+			error_set(&error, ENOENT,
+			    "domain %u, the parent, was destroyed", f->parent);
+			fork_failed(f, &error);
+			break;
+		}
+		if (reopen_devstate(f, &devstate, &error) < 0) {
+			fork_failed(f, &error);
+			break;
+		}
+		f->started++;
+		f->running++;
+		birth_fork(f->daemon, parent, take_ptr(f->config), devstate,
+		    f->paused, on_forked, f);
+	}
+	if (--f->running == 0 && (f->failed || f->started == f->wanted))
+		finish_forking(f);
+}
+
+static void
+on_frozen(void *opaque, const struct lf_error *error, json_t *result,
+    struct channel_message *answer)
+{
+	struct forking *f = opaque;
+	struct lf_error why;
+
+	(void)result;
+	(void)answer;
+	if (error != NULL) {
+		why = *error;
+		error_prefix(
+		    &why, why.code, "domain %u cannot be frozen", f->parent);
+		fork_failed(f, &why);
+	}
+	start_forks(f);
+}
+
+/* What the arguments say, checked against the parent. */
+static int
+read_forking(
+    struct forking *f, const struct domain *parent, struct lf_error *error)
+{
+	struct peer_request *request = f->request;
+	json_t *count = json_object_get(request->arguments, "count");
+	json_t *devstate = json_object_get(request->arguments, "devstate");
+	struct stat st;
+	int rc;
+
+	f->wanted = count != NULL ? (unsigned)json_integer_value(count) : 1;
+	f->paused = json_is_true(json_object_get(request->arguments, "paused"));
+	f->ids = sys.calloc(f->wanted, sizeof(*f->ids));
+	if (f->ids == NULL)
+		return error_nomem(error);
+	if (devstate != NULL) {
+		f->devstate = channel_message_take_fd(
+		    &request->message, (size_t)json_integer_value(devstate));
+		if (sys.fstat(f->devstate, &st) < 0 || !S_ISREG(st.st_mode))
+			return error_set(error, EINVAL,
+			    "the device state has to be a regular file");
+	}
+	if (json_object_get(request->arguments, "config") == NULL)
+		return 0;
+	if (f->wanted > 1)
+		return error_set(error, EINVAL,
+		    "%u forks cannot share one configuration; leave it out",
+		    f->wanted);
+	rc = read_config(request, &f->config, error);
+	if (rc == 0)
+		rc = lf_domain_config_check_fork(
+		    parent->config, f->config, error);
+	if (rc < 0)
+		return rc;
+	rc = lf_domain_config_inherit(f->config, parent->config, error);
+	if (rc < 0)
+		return rc;
+	return registry_check_name(
+	    &f->daemon->registry, f->config->name, error);
+}
+
+void
+command_fork(
+    struct client *client, struct domain *domain, struct peer_request *request)
+{
+	struct forking *f = sys.calloc(1, sizeof(*f));
+	struct lf_error error;
+
+	if (f == NULL) {
+		error_nomem(&error);
+		peer_fail(request, &error);
+		return;
+	}
+	*f = (struct forking){.daemon = client->daemon,
+	    .request = request,
+	    .parent = domain->id,
+	    .devstate = -1};
+	if (read_forking(f, domain, &error) < 0) {
+		peer_fail(request, &error);
+		forking_free(f);
+	} else if (domain->state == CONTROL_FROZEN)
+		start_forks(f);
+	else if (domain->link != NULL)
+		peer_call(domain->link, role_commands[ROLE_FREEZE].name, NULL,
+		    NULL, 0, FREEZE_MS, on_frozen, f);
+	else {
+		error_set(&error, EBADFD, "domain %u has no domain process",
+		    domain->id);
+		fork_failed(f, &error);
+		finish_forking(f);
+	}
+}
+
+/* --- destroy --- */
+
+struct destruction {
+	struct peer_request *request;
+	json_t *ids;
+	unsigned running;
+};
+
+static void
+on_destroyed(void *opaque)
+{
+	struct destruction *d = opaque;
+
+	if (--d->running > 0)
+		return;
+	peer_return(
+	    d->request, json_pack("{s:o}", "destroyed", d->ids), NULL, 0);
+	free(d);
+}
+
+static bool
+descends_from(const struct domain *domain, const struct domain *ancestor)
+{
+	while (domain != NULL && domain != ancestor)
+		domain = registry_find_id(domain->registry, domain->parent);
+	return domain != NULL;
+}
+
+static struct domain *
+next_marked(struct registry *registry)
+{
+	struct domain *domain = registry->first;
+
+	while (domain != NULL && !domain->marked)
+		domain = domain->next;
+	return domain;
+}
+
+/* Destroys the domain and, if `all`, everything that was forked from it. */
+static void
+destroy(struct client *client, struct domain *domain, bool all,
+    struct peer_request *request)
+{
+	struct destruction *d = sys.calloc(1, sizeof(*d));
+	struct registry *registry = &client->daemon->registry;
+	struct domain *each;
+	struct lf_error error;
+
+	if (d == NULL) {
+		error_nomem(&error);
+		peer_fail(request, &error);
+		return;
+	}
+	d->request = request;
+	d->ids = json_array();
+	/* Held until all have been told. */
+	d->running = 1;
+	/* Marked first: a domain without a parent descends from nobody. */
+	for (each = registry->first; each != NULL; each = each->next)
+		each->marked =
+		    !each->doomed &&
+		    (each == domain || (all && descends_from(each, domain)));
+	/* From the start each time: an end can bring others with it. */
+	while ((each = next_marked(registry)) != NULL) {
+		each->marked = false;
+		if (each->doomed)
+			continue;
+		json_array_append_new(d->ids, json_integer(each->id));
+		d->running++;
+		life_destroy(
+		    client->daemon, each, "destroyed", on_destroyed, d);
+	}
+	on_destroyed(d);
+}
+
+void
+command_destroy(
+    struct client *client, struct domain *domain, struct peer_request *request)
+{
+	bool all =
+	    json_is_true(json_object_get(request->arguments, "recursive"));
+	struct lf_error error;
+
+	if (!all && registry_check_holders(domain, &error) < 0) {
+		size_t used = strlen(error.message);
+
+		snprintf(error.message + used, sizeof(error.message) - used,
+		    ", or destroy all with --recursive");
+		peer_fail(request, &error);
+		return;
+	}
+	destroy(client, domain, all, request);
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The daemon: what all of its parts share, and its life from start to end.
+ * One event loop that never blocks; no byte that a guest made is parsed here.
+ */
+#ifndef FORKD_DAEMON_H
+#define FORKD_DAEMON_H
+
+#include <event2/event.h>
+#include <stdbool.h>
+
+#include <jansson.h>
+#include <libfork/error.h>
+
+#include "forkd/registry.h"
+#include "forkd/spawn.h"
+
+struct client;
+struct host_probe;
+
+struct daemon_options {
+	const char *run_dir;   /* NULL: control_run_dir() */
+	const char *state_dir; /* NULL: control_state_dir() */
+	const char *qemu;      /* NULL: LF_QEMU_PROGRAM from PATH */
+	const char *qemu_img;  /* NULL: qemu-img from PATH */
+	const char *qemu_user; /* for a forkd of root's; NULL: nobody */
+	int ready_fd;          /* where to say "ready" or why not; -1 */
+	bool auto_exit;        /* end when no domain and no client is left */
+	bool debug;
+};
+
+/* What accelerator=auto means on this host. */
+struct daemon_host {
+	bool known;
+	bool prefers_kvm;
+	char reason[256];
+	struct host_probe *probe; /* under way; NULL */
+};
+
+struct daemon {
+	struct daemon_options options;
+	struct event_base *base;
+	char *run_dir, *state_dir, *overlay_dir;
+	int lock_fd;
+	struct registry registry;
+	struct spawn_user user; /* of QEMU and of domain processes */
+	struct daemon_host host;
+	struct client *clients;
+	unsigned client_count;
+	struct event *listener, *on_term, *on_int, *idle;
+	int listen_fd;
+	bool socket_is_ours; /* not systemd's: removed at the end */
+};
+
+/* Runs until it is told to end; an exit status. */
+int daemon_main(const struct daemon_options *options);
+
+/* Writes a line to the log: standard error, the journal under systemd. */
+void daemon_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void daemon_log_error(const struct lf_error *error);
+
+/* Tells subscribers; `take_extra` (NULL: nothing) is merged into the data. */
+void daemon_event(struct daemon *daemon, const char *name,
+    const struct domain *domain, json_t *take_extra);
+
+/* A client or a domain has gone: maybe it was the last. */
+void daemon_check_idle(struct daemon *daemon);
+
+#endif

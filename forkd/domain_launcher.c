@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Programs for a process that may not start any: the worker asks, the main
+ * thread sends the question to forkd and hands the answer back. A forkd that
+ * goes away meanwhile is an error; nobody waits for the next one.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <libfork/domain_config.h>
+#include <libfork/qemu.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/reader.h"
+#include "base/sys.h"
+#include "forkd/domain_process.h"
+
+/* forkd answers at once, but for a qemu-img on a slow disk. */
+#define NEED_MS 60000
+
+/* How long a killed QEMU may take to be gone. */
+#define END_MS 10000
+
+/* What the worker waits for. */
+struct need {
+	enum role_need_id id;
+	json_t *arguments;
+	const int *fds;
+	size_t fd_count;
+	bool sent, done;
+	json_t *result;
+	int *ret_fds;
+	size_t fd_wanted;
+	int rc;
+	struct lf_error error;
+};
+
+/* The answer is there: the worker may go on. */
+static void
+finish(struct domain_process *p, struct need *need)
+{
+	pthread_mutex_lock(&p->lock);
+	need->done = true;
+	pthread_cond_signal(&p->answered);
+	pthread_mutex_unlock(&p->lock);
+}
+
+static void
+on_answer(void *opaque, const struct lf_error *error, json_t *result,
+    struct channel_message *answer)
+{
+	struct domain_process *p = opaque;
+	struct need *need = p->need;
+	size_t i;
+
+	if (error != NULL) {
+		need->error = *error;
+		need->rc = error->code;
+	} else if (answer->fd_count != need->fd_wanted)
+		need->rc = error_set(&need->error, EBADMSG,
+		    "forkd sent %zu descriptors, %zu wanted", answer->fd_count,
+		    need->fd_wanted);
+	else {
+		need->result = json_incref(result);
+		for (i = 0; i < need->fd_wanted; i++)
+			need->ret_fds[i] = channel_message_take_fd(answer, i);
+	}
+	finish(p, need);
+}
+
+void
+domain_need_send(struct domain_process *p)
+{
+	struct need *need;
+
+	pthread_mutex_lock(&p->lock);
+	need = p->need;
+	if (need != NULL && need->sent)
+		need = NULL;
+	if (need != NULL)
+		need->sent = true;
+	pthread_mutex_unlock(&p->lock);
+	if (need == NULL)
+		return;
+	if (p->peer == NULL) {
+		need->rc = error_set(&need->error, EPIPE,
+		    "forkd went away before it could be asked to '%s'",
+		    role_needs[need->id].name);
+		finish(p, need);
+		return;
+	}
+	peer_call(p->peer, role_needs[need->id].name, take_ptr(need->arguments),
+	    need->fds, need->fd_count, NEED_MS, on_answer, p);
+}
+
+int
+domain_need(struct domain_process *p, enum role_need_id id,
+    json_t *take_arguments, const int *fds, size_t fd_count,
+    json_t **ret_result, int *ret_fds, size_t fd_wanted, struct lf_error *error)
+{
+	struct need need = {.id = id,
+	    .arguments = take_arguments,
+	    .fds = fds,
+	    .fd_count = fd_count,
+	    .ret_fds = ret_fds,
+	    .fd_wanted = fd_wanted};
+	uint64_t one = 1;
+
+	if (take_arguments == NULL)
+		return error_nomem(error);
+	pthread_mutex_lock(&p->lock);
+	p->need = &need;
+	if (sys.write(p->wake_fd, &one, sizeof(one)) < 0) {
+		need.rc = error_sys(
+		    &need.error, errno, "cannot wake the main thread");
+		need.done = true;
+	}
+	while (!need.done)
+		pthread_cond_wait(&p->answered, &p->lock);
+	p->need = NULL;
+	pthread_mutex_unlock(&p->lock);
+	json_decref(need.arguments);
+	if (need.rc < 0) {
+		if (error != NULL)
+			*error = need.error;
+		return need.rc;
+	}
+	*ret_result = need.result;
+	return 0;
+}
+
+/* --- QEMU --- */
+
+static json_t *
+chain_value(const struct lf_qemu_chain *chain)
+{
+	json_t *value = json_array();
+	size_t i;
+
+	for (i = 0; i < chain->count; i++)
+		json_array_append_new(
+		    value, json_pack("{s:s, s:s}", "path",
+			       chain->layers[i].path, "format",
+			       lf_disk_format_name(chain->layers[i].format)));
+	return value;
+}
+
+static json_t *
+request_value(const struct lf_qemu_request *request, struct lf_error *error)
+{
+	cleanup_free char *text = NULL;
+	json_t *value, *disks;
+	size_t i;
+
+	if (lf_domain_config_to_json(request->config, &text, error) < 0)
+		return NULL;
+	value = json_pack("{s:o, s:i, s:b, s:b}", "config",
+	    json_loads(text, 0, NULL), "ram", 0, "share-ram",
+	    request->share_ram, "incoming", request->incoming);
+	if (value == NULL)
+		return NULL;
+	if (request->disks != NULL) {
+		disks = json_array();
+		for (i = 0; i < request->config->disk_count; i++)
+			json_array_append_new(
+			    disks, chain_value(&request->disks[i]));
+		json_object_set_new(value, "disks", disks);
+	}
+	if (request->nvram != NULL)
+		json_object_set_new(
+		    value, "nvram", chain_value(request->nvram));
+	return value;
+}
+
+static int
+start_qemu(struct lf_launcher *launcher, const struct lf_qemu_request *request,
+    struct lf_qemu_process *ret_process, struct lf_error *error)
+{
+	struct domain_process *p = launcher->opaque;
+	json_t *result = NULL;
+	int fds[3], rc;
+
+	rc = domain_need(p, ROLE_START_QEMU, request_value(request, error),
+	    &request->ram_fd, 1, &result, fds, 3, error);
+	if (rc < 0)
+		return rc;
+	*ret_process = (struct lf_qemu_process){
+	    .pid = (pid_t)json_integer_value(json_object_get(result, "pid")),
+	    .pidfd = fds[0],
+	    .qmp_fd = fds[1],
+	    .log_fd = fds[2]};
+	json_decref(result);
+	return 0;
+}
+
+static void
+end_qemu(struct lf_launcher *launcher, struct lf_qemu_process *process)
+{
+	struct pollfd p = {.fd = process->pidfd, .events = POLLIN};
+
+	(void)launcher;
+	if (process->pidfd >= 0) {
+		pidfd_send_signal(process->pidfd, SIGKILL, NULL, 0);
+		while (sys.poll(&p, 1, END_MS) < 0 && errno == EINTR)
+			;
+	}
+	close_fd(process->pidfd);
+	close_fd(process->qmp_fd);
+	close_fd(process->log_fd);
+	*process = LF_QEMU_PROCESS_NONE;
+}
+
+/* --- overlays --- */
+
+/* Offsets in a qcow2 header, docs/interop/qcow2.txt of QEMU; big-endian. */
+#define QCOW2_MAGIC        0x514649fb
+#define QCOW2_HEADER_BYTES 32
+#define QCOW2_NAME_MAX     1023
+
+struct image {
+	bool qcow2;
+	uint64_t bytes;                   /* of the disk */
+	char backing[QCOW2_NAME_MAX + 1]; /* "" without */
+};
+
+static int
+read_qcow2(int fd, const char *path, struct image *ret, struct lf_error *error)
+{
+	uint8_t header[QCOW2_HEADER_BYTES];
+	struct reader r;
+	uint32_t magic = 0, version, name_len, cluster_bits;
+	uint64_t name_at;
+	int rc;
+
+	ret->qcow2 = false;
+	ret->backing[0] = '\0';
+	if (sys.pread(fd, header, sizeof(header), 0) != (ssize_t)sizeof(header))
+		return 0;
+	reader_init(&r, header, sizeof(header), path);
+	rc = reader_be32(&r, "magic", &magic, error);
+	if (rc < 0 || magic != QCOW2_MAGIC)
+		return rc;
+	rc = reader_be32(&r, "version", &version, error);
+	if (rc == 0)
+		rc = reader_be64(&r, "backing file's place", &name_at, error);
+	if (rc == 0)
+		rc = reader_be32(&r, "backing file's length", &name_len, error);
+	if (rc == 0)
+		rc = reader_be32(&r, "cluster bits", &cluster_bits, error);
+	if (rc == 0)
+		rc = reader_be64(&r, "size", &ret->bytes, error);
+	if (rc < 0)
+		return rc;
+	if (name_at != 0 && (name_len > QCOW2_NAME_MAX || name_at > INT32_MAX ||
+				sys.pread(fd, ret->backing, name_len,
+				    (off_t)name_at) != (ssize_t)name_len))
+		return error_set(error, EBADMSG,
+		    "image '%s': the backing file's name cannot be read", path);
+	ret->backing[name_at != 0 ? name_len : 0] = '\0';
+	ret->qcow2 = true;
+	return 0;
+}
+
+/*
+ * What an image is. Its content was made by a guest, maybe: this process is
+ * the place to look at it.
+ */
+static int
+look_at(struct domain_process *p, const char *path, const char *format,
+    struct image *ret, struct lf_error *error)
+{
+	cleanup_close int fd = -1;
+	json_t *result = NULL;
+	off_t end;
+	int rc;
+
+	rc = domain_need(p, ROLE_OPEN_IMAGE, json_pack("{s:s}", "path", path),
+	    NULL, 0, &result, &fd, 1, error);
+	json_decref(result);
+	if (rc < 0)
+		return rc;
+	if (format == NULL || strcmp(format, "raw") != 0) {
+		rc = read_qcow2(fd, path, ret, error);
+		if (rc < 0 || format == NULL)
+			return rc;
+		return ret->qcow2 ? 0
+				  : error_set(error, EINVAL,
+					"image '%s' is not a qcow2", path);
+	}
+	/* Works for block devices, too. */
+	end = sys.lseek(fd, 0, SEEK_END);
+	if (end < 0)
+		return error_sys(
+		    error, errno, "cannot find the size of '%s'", path);
+	ret->qcow2 = false;
+	ret->bytes = (uint64_t)end;
+	return 0;
+}
+
+/* 1: a file of this name is there and is what it has to be. */
+static int
+check_existing(struct domain_process *p,
+    const struct lf_overlay_request *request, struct lf_error *error)
+{
+	struct image image;
+	int rc;
+
+	if (request->path == NULL)
+		return 0;
+	rc = look_at(p, request->path, NULL, &image, error);
+	if (rc == -ENOENT)
+		return 0;
+	if (rc < 0)
+		return rc;
+	if (image.qcow2 && strcmp(image.backing, request->backing) == 0)
+		return 1;
+	return error_set(error, EEXIST,
+	    "'%s' exists and is no qcow2 on '%s'; give the fork's disk "
+	    "another path",
+	    request->path, request->backing);
+}
+
+static int
+ask_for_overlay(struct domain_process *p,
+    const struct lf_overlay_request *request, uint64_t bytes, char **ret_path,
+    struct lf_error *error)
+{
+	json_t *result = NULL;
+	int rc;
+
+	rc = domain_need(p, ROLE_MAKE_OVERLAY,
+	    json_pack("{s:s, s:s, s:I, s:s*, s:s*}", "backing",
+		request->backing, "format", request->backing_format, "bytes",
+		(json_int_t)bytes, "path", request->path, "label",
+		request->label),
+	    NULL, 0, &result, NULL, 0, error);
+	if (rc == 0) {
+		const char *path =
+		    json_string_value(json_object_get(result, "path"));
+
+		*ret_path = path != NULL ? sys.strdup(path) : NULL;
+		if (*ret_path == NULL)
+			rc = error_nomem(error);
+	}
+	json_decref(result);
+	return rc;
+}
+
+static int
+make_overlay(struct lf_launcher *launcher,
+    const struct lf_overlay_request *request, char **ret_path,
+    struct lf_error *error)
+{
+	struct domain_process *p = launcher->opaque;
+	struct image image;
+	int rc;
+
+	rc = check_existing(p, request, error);
+	if (rc > 0) {
+		*ret_path = sys.strdup(request->path);
+		return *ret_path != NULL ? 0 : error_nomem(error);
+	}
+	if (rc == 0)
+		rc = look_at(p, request->backing, request->backing_format,
+		    &image, error);
+	if (rc == 0)
+		rc = ask_for_overlay(p, request, image.bytes, ret_path, error);
+	return rc;
+}
+
+static void
+remove_overlay(struct lf_launcher *launcher, const char *path)
+{
+	struct lf_error ignored;
+	json_t *result = NULL;
+
+	domain_need(launcher->opaque, ROLE_REMOVE_OVERLAY,
+	    json_pack("{s:s}", "path", path), NULL, 0, &result, NULL, 0,
+	    &ignored);
+	json_decref(result);
+}
+
+void
+domain_launcher_init(struct domain_process *process)
+{
+	process->launcher = (struct lf_launcher){.opaque = process,
+	    .start_qemu = start_qemu,
+	    .end_qemu = end_qemu,
+	    .make_overlay = make_overlay,
+	    .remove_overlay = remove_overlay};
+}

@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The domain process: its main thread.
+ */
+#include "forkd/domain_process.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <libfork/log.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/sys.h"
+#include "forkd/sandbox.h"
+
+/* Commands that wait; forkd sends far fewer. */
+#define JOBS_MAX 1024
+
+/* What libfork's states are to forkd. */
+static const enum control_state states[] = {
+    [LF_DOMAIN_PAUSED] = CONTROL_PAUSED,
+    [LF_DOMAIN_RUNNING] = CONTROL_RUNNING,
+    [LF_DOMAIN_FROZEN] = CONTROL_FROZEN,
+    [LF_DOMAIN_CRASHED] = CONTROL_CRASHED,
+    [LF_DOMAIN_ENDED] = CONTROL_CRASHED,
+};
+
+static void
+say(const char *text)
+{
+	fprintf(stderr, "%s\n", text);
+}
+
+static void
+on_log(void *opaque, enum lf_log_level level, const char *message)
+{
+	(void)opaque;
+	(void)level;
+	say(message);
+}
+
+/* --- telling forkd --- */
+
+static void
+send_event(struct domain_process *p, const char *name, json_t *take_data)
+{
+	json_t *event;
+
+	if (p->peer == NULL) {
+		json_decref(take_data);
+		return;
+	}
+	event = control_make_event(name, take_data);
+	peer_send(p->peer, event);
+	json_decref(event);
+}
+
+/* Looks at the domain, which is ours now, and tells what changed. */
+static void
+update_state(struct domain_process *p)
+{
+	enum lf_domain_state state;
+	const char *reason;
+
+	if (p->domain == NULL)
+		return;
+	state = lf_domain_state(p->domain);
+	reason = lf_domain_reason(p->domain);
+	if (state == p->state && strcmp(reason, p->reason) == 0)
+		return;
+	p->state = state;
+	snprintf(p->reason, sizeof(p->reason), "%s", reason);
+	if (state == LF_DOMAIN_ENDED && !p->ended) {
+		p->ended = true;
+		send_event(p, ROLE_EVENT_ENDED, json_object());
+	} else if (state != LF_DOMAIN_ENDED)
+		send_event(p, ROLE_EVENT_STATE,
+		    json_pack("{s:s, s:o}", "state",
+			control_state_name(states[state]), "reason",
+			control_make_text(reason)));
+}
+
+static void
+describe(struct domain_process *p, struct peer_request *request)
+{
+	json_t *result = json_pack("{s:s, s:o, s:b}", "state",
+	    control_state_name(states[p->state]), "reason",
+	    control_make_text(p->reason), "ended", p->ended);
+
+	if (result != NULL && p->facts != NULL)
+		json_object_update(result, p->facts);
+	peer_return(request, result, NULL, 0);
+}
+
+/* --- leases --- */
+
+static void
+lease_free(struct lease *lease)
+{
+	if (lease->ended != NULL)
+		event_free(lease->ended);
+	close_fd(lease->sock);
+	lf_snapshot_unref(lease->snapshot);
+	free(lease);
+}
+
+/* Nothing is ever sent on it after the snapshot: readable means the end. */
+static void
+on_lease_ended(evutil_socket_t fd, short what, void *arg)
+{
+	struct lease *lease = arg;
+	struct lease **at = &lease->process->leases;
+
+	(void)fd;
+	(void)what;
+	while (*at != lease)
+		at = &(*at)->next;
+	*at = lease->next;
+	lease_free(lease);
+}
+
+static void
+lease_begin(struct domain_process *p, struct lease *lease)
+{
+	lease->process = p;
+	lease->ended =
+	    event_new(p->base, lease->sock, EV_READ, on_lease_ended, lease);
+	if (lease->ended == NULL || event_add(lease->ended, NULL) < 0) {
+		lease_free(lease);
+		return;
+	}
+	lease->next = p->leases;
+	p->leases = lease;
+}
+
+/* --- jobs --- */
+
+static void *
+worker(void *arg)
+{
+	struct domain_process *p = arg;
+
+	pthread_mutex_lock(&p->lock);
+	for (;;) {
+		struct job *job;
+		uint64_t one = 1;
+
+		while (p->queue == NULL || p->job_done)
+			pthread_cond_wait(&p->work, &p->lock);
+		job = p->queue;
+		pthread_mutex_unlock(&p->lock);
+		domain_job_run(p, job);
+		pthread_mutex_lock(&p->lock);
+		p->job_done = true;
+		if (sys.write(p->wake_fd, &one, sizeof(one)) < 0)
+			_exit(1);
+	}
+	return NULL;
+}
+
+static void watch_domain(struct domain_process *p);
+
+/* Without forkd and without a domain that is whole, nobody needs us. */
+static void
+check_orphan(struct domain_process *p)
+{
+	if (p->peer == NULL && p->queue == NULL && !p->established)
+		event_base_loopbreak(p->base);
+}
+
+static void
+on_job_done(struct domain_process *p, struct job *job)
+{
+	update_state(p);
+	if (job->rc == 0 && job->lease != NULL) {
+		lease_begin(p, job->lease);
+		job->lease = NULL;
+	}
+	if (job->rc == 0 && p->domain != NULL)
+		p->established = true;
+	if (job->rc < 0)
+		peer_fail(job->request, &job->error);
+	else
+		peer_return(job->request,
+		    job->result != NULL ? job->result : json_object(), NULL, 0);
+	if (job->lease != NULL)
+		lease_free(job->lease);
+	free(job);
+}
+
+static void
+on_wake(evutil_socket_t fd, short what, void *arg)
+{
+	struct domain_process *p = arg;
+	struct job *done = NULL;
+	uint64_t count;
+
+	(void)what;
+	if (sys.read(fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
+		say("cannot read an eventfd");
+	domain_need_send(p);
+	pthread_mutex_lock(&p->lock);
+	if (p->job_done) {
+		done = p->queue;
+		p->queue = done->next;
+		p->queued--;
+	}
+	pthread_mutex_unlock(&p->lock);
+	if (done == NULL)
+		return;
+	/* The worker waits until this job is dealt with: the domain is ours. */
+	on_job_done(p, done);
+	pthread_mutex_lock(&p->lock);
+	p->job_done = false;
+	if (p->queue != NULL)
+		pthread_cond_signal(&p->work);
+	else
+		watch_domain(p);
+	pthread_mutex_unlock(&p->lock);
+	check_orphan(p);
+}
+
+static void
+add_job(struct domain_process *p, struct peer_request *request,
+    enum role_command_id command)
+{
+	struct job *job = sys.calloc(1, sizeof(*job)), **at;
+	struct lf_error error;
+
+	if (job == NULL || p->queued >= JOBS_MAX) {
+		free(job);
+		error_set(&error, EBUSY, "too many commands wait");
+		peer_fail(request, &error);
+		return;
+	}
+	*job = (struct job){.request = request, .command = command};
+	/* From here on the domain is the worker's. */
+	if (p->changed != NULL)
+		event_del(p->changed);
+	pthread_mutex_lock(&p->lock);
+	for (at = &p->queue; *at != NULL; at = &(*at)->next)
+		;
+	*at = job;
+	p->queued++;
+	pthread_cond_signal(&p->work);
+	pthread_mutex_unlock(&p->lock);
+}
+
+/* --- what happens by itself --- */
+
+static void
+on_changed(evutil_socket_t fd, short what, void *arg)
+{
+	struct domain_process *p = arg;
+	struct lf_error error;
+
+	(void)fd;
+	(void)what;
+	if (lf_domain_dispatch(p->domain, NULL, &error) < 0)
+		say(error.message);
+	update_state(p);
+}
+
+/* No job is there: the main thread looks after the domain. */
+static void
+watch_domain(struct domain_process *p)
+{
+	if (p->domain == NULL || p->ended)
+		return;
+	if (p->changed == NULL)
+		p->changed = event_new(p->base, lf_domain_event_fd(p->domain),
+		    EV_READ | EV_PERSIST, on_changed, p);
+	if (p->changed != NULL)
+		event_add(p->changed, NULL);
+}
+
+/* --- forkd --- */
+
+static void
+on_request(void *opaque, struct peer_request *request)
+{
+	struct domain_process *p = opaque;
+	int command =
+	    role_find(role_commands, ROLE_COMMAND_COUNT, request->name);
+	bool first = command == ROLE_BOOT || command == ROLE_FORK;
+	struct lf_error error;
+	int rc;
+
+	if (command < 0)
+		rc = error_set(&error, ENOSYS, "there is no command '%.64s'",
+		    request->name);
+	else
+		rc = control_check_arguments(request->name,
+		    role_commands[command].arguments, request->arguments,
+		    request->message.fd_count, &error);
+	if (rc == 0 && command != ROLE_DESCRIBE &&
+	    first != (p->domain == NULL && p->queue == NULL))
+		rc = error_set(&error, EBADFD, "'%s' is not possible %s",
+		    request->name, first ? "again" : "yet");
+	if (rc < 0)
+		peer_fail(request, &error);
+	else if (command == ROLE_DESCRIBE)
+		describe(p, request);
+	else
+		add_job(p, request, (enum role_command_id)command);
+}
+
+static void
+on_closed(void *opaque, const struct lf_error *why)
+{
+	struct domain_process *p = opaque;
+
+	(void)why;
+	peer_free(p->peer);
+	p->peer = NULL;
+	check_orphan(p);
+}
+
+static const struct peer_ops forkd_ops = {
+    .request = on_request,
+    .closed = on_closed,
+};
+
+/* The next forkd connects; the one before, if it is there, is not heard. */
+static void
+on_connect(evutil_socket_t fd, short what, void *arg)
+{
+	struct domain_process *p = arg;
+	struct ucred who;
+	socklen_t len = sizeof(who);
+	struct lf_error error;
+	int sock;
+
+	(void)what;
+	sock = sys.accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (sock < 0)
+		return;
+	if (sys.getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &who, &len) < 0 ||
+	    (who.uid != p->forkd_uid && who.uid != 0)) {
+		close_fd(sock);
+		return;
+	}
+	peer_free(p->peer);
+	p->peer = NULL;
+	if (peer_new(p->base, sock, &forkd_ops, p, &p->peer, &error) < 0)
+		say(error.message);
+}
+
+/* --- start --- */
+
+static void
+raise_limit(void)
+{
+	struct rlimit limit;
+
+	/* A thousand forks are several thousand descriptors. */
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		sys.setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+static int
+start(struct domain_process *p, struct lf_error *error)
+{
+	pthread_t thread;
+	int rc;
+
+	pthread_mutex_init(&p->lock, NULL);
+	pthread_cond_init(&p->work, NULL);
+	pthread_cond_init(&p->answered, NULL);
+	raise_limit();
+	p->base = event_base_new();
+	p->wake_fd = sys.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (p->base == NULL || p->wake_fd < 0)
+		return error_sys(error, errno, "cannot make an event loop");
+	p->wake =
+	    event_new(p->base, p->wake_fd, EV_READ | EV_PERSIST, on_wake, p);
+	p->listener = event_new(
+	    p->base, ROLE_LISTEN_FD, EV_READ | EV_PERSIST, on_connect, p);
+	if (p->wake == NULL || p->listener == NULL ||
+	    event_add(p->wake, NULL) < 0 || event_add(p->listener, NULL) < 0)
+		return error_nomem(error);
+	domain_launcher_init(p);
+	rc = sandbox_enter(SANDBOX_DOMAIN, error);
+	if (rc < 0)
+		return rc;
+	rc = pthread_create(&thread, NULL, worker, p);
+	if (rc != 0)
+		return error_sys(error, rc, "cannot make a thread");
+	return peer_new(
+	    p->base, ROLE_CONTROL_FD, &forkd_ops, p, &p->peer, error);
+}
+
+int
+domain_process_main(unsigned id, uid_t forkd_uid)
+{
+	static struct domain_process p;
+	struct lf_error error;
+
+	p = (struct domain_process){
+	    .id = id, .forkd_uid = forkd_uid, .origin = -1};
+	signal(SIGPIPE, SIG_IGN);
+	prctl(PR_SET_NAME, "forkd-domain", 0, 0, 0);
+	lf_log_set(on_log, NULL, LF_LOG_INFO);
+	if (start(&p, &error) < 0) {
+		say(error.message);
+		return 1;
+	}
+	event_base_dispatch(p.base);
+	/* Only a domain that never was whole ends here: with its QEMU. */
+	lf_domain_free(p.domain);
+	return 0;
+}

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What accelerator=auto means here.
+ */
+#include "forkd/host.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libfork/host.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/sys.h"
+#include "forkd/daemon.h"
+#include "forkd/sandbox.h"
+
+/* Where the probe process says what it found. */
+#define PROBE_FD 3
+
+/* A probe takes some 50 ms. */
+#define PROBE_SECONDS 10
+
+struct waiter {
+	struct waiter *next;
+	void (*known)(void *opaque);
+	void *opaque;
+};
+
+/* A probe that is under way. */
+struct host_probe {
+	struct daemon *daemon;
+	struct process process;
+	struct event *ended;
+	int out;
+	struct waiter *waiters;
+};
+
+static void
+finish(struct host_probe *probe)
+{
+	struct daemon *daemon = probe->daemon;
+	struct waiter *waiter = probe->waiters;
+
+	daemon->host.known = true;
+	daemon->host.probe = NULL;
+	if (probe->ended != NULL)
+		event_free(probe->ended);
+	process_done(&probe->process);
+	close_fd(probe->out);
+	free(probe);
+	while (waiter != NULL) {
+		struct waiter *next = waiter->next;
+
+		waiter->known(waiter->opaque);
+		free(waiter);
+		waiter = next;
+	}
+}
+
+static void
+on_probe_ended(evutil_socket_t fd, short what, void *arg)
+{
+	struct host_probe *probe = arg;
+	struct daemon_host *host = &probe->daemon->host;
+	char line[240], how[64];
+	ssize_t n;
+
+	(void)fd;
+	if (what & EV_TIMEOUT)
+		process_kill(&probe->process);
+	process_collect(&probe->process, how, sizeof(how));
+	/* "kvm REASON" or "tcg REASON". */
+	n = sys.read(probe->out, line, sizeof(line) - 1);
+	line[n > 0 ? n : 0] = '\0';
+	if (strlen(line) > 4) {
+		host->prefers_kvm = strncmp(line, "kvm ", 4) == 0;
+		snprintf(host->reason, sizeof(host->reason), "%s", line + 4);
+	} else
+		snprintf(host->reason, sizeof(host->reason),
+		    "TCG, because the probe of this host's KVM %s", how);
+	finish(probe);
+}
+
+static int
+start_probe(struct daemon *daemon, struct lf_error *error)
+{
+	struct timeval limit = {PROBE_SECONDS, 0};
+	struct host_probe *probe = sys.calloc(1, sizeof(*probe));
+	cleanup_close int in = -1;
+	struct spawn_fd out = {.number = PROBE_FD};
+	char *argv[] = {"forkd", "--role", "probe", NULL};
+	struct spawn_user same = {.change = false};
+	struct spawn_request request = {.program = "/proc/self/exe",
+	    .argv = argv,
+	    .fds = &out,
+	    .fd_count = 1,
+	    .log_fd = -1,
+	    .user = &same};
+	char uid[16], gid[16], extra[16];
+	char *argv_user[] = {"forkd", "--role", "probe", uid, gid, extra, NULL};
+	int fds[2], go, rc;
+
+	if (probe == NULL)
+		return error_nomem(error);
+	*probe = (struct host_probe){
+	    .daemon = daemon, .process = PROCESS_NONE, .out = -1};
+	daemon->host.probe = probe;
+	if (daemon->user.change) {
+		snprintf(uid, sizeof(uid), "%u", daemon->user.uid);
+		snprintf(gid, sizeof(gid), "%u", daemon->user.gid);
+		snprintf(extra, sizeof(extra), "%u", daemon->user.extra_gid);
+		request.argv = argv_user;
+	}
+	if (sys.pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0)
+		return error_sys(error, errno, "cannot make a pipe");
+	probe->out = fds[0];
+	in = fds[1];
+	out.fd = in;
+	rc = spawn_begin(&request, &probe->process, &go, error);
+	if (rc < 0)
+		return rc;
+	probe->ended = event_new(
+	    daemon->base, probe->process.pidfd, EV_READ, on_probe_ended, probe);
+	if (probe->ended == NULL || event_add(probe->ended, &limit) < 0) {
+		close_fd(go);
+		return error_nomem(error);
+	}
+	return spawn_go(go, error);
+}
+
+void
+host_when_known(
+    struct daemon *daemon, void (*known)(void *opaque), void *opaque)
+{
+	struct waiter *waiter;
+	struct lf_error error;
+
+	if (daemon->host.known) {
+		known(opaque);
+		return;
+	}
+	if (daemon->host.probe == NULL && start_probe(daemon, &error) < 0) {
+		daemon_log_error(&error);
+		snprintf(daemon->host.reason, sizeof(daemon->host.reason),
+		    "TCG, because this host's KVM could not be probed");
+		if (daemon->host.probe != NULL)
+			finish(daemon->host.probe);
+		known(opaque);
+		return;
+	}
+	waiter = sys.calloc(1, sizeof(*waiter));
+	if (waiter == NULL) {
+		/* Better a slow guest than none. */
+		known(opaque);
+		return;
+	}
+	*waiter = (struct waiter){daemon->host.probe->waiters, known, opaque};
+	daemon->host.probe->waiters = waiter;
+}
+
+int
+host_probe_main(void)
+{
+	struct lf_host host;
+	struct lf_error error;
+	char reason[200], line[220];
+	bool kvm;
+
+	if (sandbox_enter(SANDBOX_PROBE, &error) < 0 ||
+	    lf_host_probe(&host, &error) < 0) {
+		dprintf(PROBE_FD, "tcg %s", error.message);
+		return 1;
+	}
+	kvm = lf_host_prefers_kvm(&host, reason, sizeof(reason));
+	snprintf(line, sizeof(line), "%s %s", kvm ? "kvm" : "tcg", reason);
+	return write(PROBE_FD, line, strlen(line)) < 0;
+}

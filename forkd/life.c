@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The life of a domain as forkd sees it.
+ */
+#include "forkd/life.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/sys.h"
+#include "forkd/daemon.h"
+#include "forkd/launch.h"
+#include "forkd/peer.h"
+#include "forkd/role.h"
+#include "forkd/rundir.h"
+
+/* How long an adopted domain process may take to answer. */
+#define DESCRIBE_MS 10000
+
+static void
+save(const struct domain *domain)
+{
+	struct lf_error error;
+
+	if (registry_save(domain, &error) < 0)
+		daemon_log_error(&error);
+}
+
+/* Takes a report of a state, from the domain process or from here. */
+static void
+report(struct domain *domain, enum control_state state, const char *reason)
+{
+	struct lf_error error;
+	json_t *extra;
+	int rc;
+
+	rc = registry_report(domain, state, reason, &error);
+	if (rc < 0)
+		daemon_log_error(&error);
+	if (rc <= 0)
+		return;
+	save(domain);
+	extra = json_pack("{s:s, s:o*}", "state", control_state_name(state),
+	    "reason", reason[0] != '\0' ? control_make_text(reason) : NULL);
+	daemon_event(domain->owner, "DOMAIN_STATE", domain, extra);
+}
+
+static void
+crash(struct domain *domain, const char *reason)
+{
+	if (domain->doomed)
+		return;
+	daemon_log("domain %u ('%s') crashed: %s", domain->id,
+	    domain->config->name, reason);
+	report(domain, CONTROL_CRASHED, reason);
+}
+
+/* --- the link to the domain process --- */
+
+static void
+on_request(void *opaque, struct peer_request *request)
+{
+	struct domain *domain = opaque;
+
+	launch_request(domain->owner, domain, request);
+}
+
+static void
+on_event(void *opaque, const char *name, json_t *data)
+{
+	struct domain *domain = opaque;
+	const char *state = json_string_value(json_object_get(data, "state"));
+	const char *reason = json_string_value(json_object_get(data, "reason"));
+
+	if (domain->doomed)
+		return;
+	if (strcmp(name, ROLE_EVENT_STATE) == 0 &&
+	    control_state_parse(state) != 0)
+		report(domain, control_state_parse(state),
+		    reason != NULL ? reason : "");
+	else if (strcmp(name, ROLE_EVENT_ENDED) == 0) {
+		if (domain->established)
+			life_destroy(
+			    domain->owner, domain, "poweroff", NULL, NULL);
+	} else
+		daemon_log(
+		    "domain %u: unknown event '%.64s'", domain->id, name);
+}
+
+static void
+on_closed(void *opaque, const struct lf_error *why)
+{
+	struct domain *domain = opaque;
+
+	(void)why;
+	peer_free(domain->link);
+	domain->link = NULL;
+	/* It obeys nobody any more, if it lives at all. */
+	process_kill(&domain->process);
+	process_kill(&domain->qemu);
+	if (domain->process.pidfd < 0)
+		crash(domain, "its domain process is gone");
+}
+
+static const struct peer_ops link_ops = {
+    .request = on_request,
+    .event = on_event,
+    .closed = on_closed,
+};
+
+/* --- processes --- */
+
+/* When the last process of a doomed domain has ended, so has the domain. */
+static void
+check_ended(struct domain *domain)
+{
+	struct daemon *daemon = domain->owner;
+	void (*done)(void *opaque) = domain->end_done;
+	void *opaque = domain->end_opaque;
+
+	if (domain->process_ended != NULL || domain->qemu_ended != NULL)
+		return;
+	daemon_event(daemon, "DOMAIN_DESTROYED", domain,
+	    json_pack("{s:s}", "reason", domain->end_why));
+	registry_remove(domain);
+	if (done != NULL)
+		done(opaque);
+	daemon_check_idle(daemon);
+}
+
+/* Collects a process that has ended and forgets it. */
+static void
+collect(struct process *process, struct event **event, char *how, size_t size)
+{
+	process_collect(process, how, size);
+	event_free(*event);
+	*event = NULL;
+	process_done(process);
+}
+
+static void
+on_process_ended(evutil_socket_t fd, short what, void *arg)
+{
+	struct domain *domain = arg;
+	char how[64], reason[128];
+
+	(void)fd;
+	(void)what;
+	collect(&domain->process, &domain->process_ended, how, sizeof(how));
+	snprintf(reason, sizeof(reason), "its domain process %s", how);
+	/* Without it nobody drives the QEMU. */
+	process_kill(&domain->qemu);
+	crash(domain, reason);
+	save(domain);
+	if (domain->doomed)
+		check_ended(domain);
+}
+
+static void
+on_qemu_ended(evutil_socket_t fd, short what, void *arg)
+{
+	struct domain *domain = arg;
+	char how[64];
+
+	(void)fd;
+	(void)what;
+	/* The domain process sees it too, and knows what it means. */
+	collect(&domain->qemu, &domain->qemu_ended, how, sizeof(how));
+	save(domain);
+	if (domain->doomed)
+		check_ended(domain);
+}
+
+static int
+watch(struct daemon *daemon, const struct process *process,
+    event_callback_fn callback, struct domain *domain, struct event **ret_event,
+    struct lf_error *error)
+{
+	struct event *event =
+	    event_new(daemon->base, process->pidfd, EV_READ, callback, domain);
+
+	if (event == NULL || event_add(event, NULL) < 0) {
+		if (event != NULL)
+			event_free(event);
+		return error_nomem(error);
+	}
+	*ret_event = event;
+	return 0;
+}
+
+/* A process that nobody looks at any more but that has to be collected. */
+struct retired {
+	struct process process;
+	struct event *ended;
+};
+
+static void
+on_retired_ended(evutil_socket_t fd, short what, void *arg)
+{
+	struct retired *retired = arg;
+	char how[64];
+
+	(void)fd;
+	(void)what;
+	collect(&retired->process, &retired->ended, how, sizeof(how));
+	free(retired);
+}
+
+/* The domain's QEMU makes room for its successor. */
+static void
+retire(struct daemon *daemon, struct domain *domain)
+{
+	struct retired *retired = NULL;
+
+	if (domain->qemu.pidfd < 0)
+		return;
+	process_kill(&domain->qemu);
+	if (domain->qemu_ended != NULL)
+		event_free(domain->qemu_ended);
+	domain->qemu_ended = NULL;
+	retired = sys.calloc(1, sizeof(*retired));
+	if (retired != NULL)
+		retired->ended = event_new(daemon->base, domain->qemu.pidfd,
+		    EV_READ, on_retired_ended, retired);
+	if (retired != NULL && retired->ended != NULL &&
+	    event_add(retired->ended, NULL) == 0) {
+		retired->process = domain->qemu;
+		domain->qemu = PROCESS_NONE;
+		return;
+	}
+	free(retired);
+	process_done(&domain->qemu);
+}
+
+int
+life_set_qemu(struct daemon *daemon, struct domain *domain,
+    const struct process *take_qemu, struct lf_error *error)
+{
+	int rc;
+
+	retire(daemon, domain);
+	domain->qemu = *take_qemu;
+	rc = watch(daemon, &domain->qemu, on_qemu_ended, domain,
+	    &domain->qemu_ended, error);
+	if (rc == 0)
+		rc = registry_save(domain, error);
+	return rc;
+}
+
+/* The socket where the next forkd will find the process. */
+static int
+listen_for_adoption(
+    const struct domain *domain, int *ret_sock, struct lf_error *error)
+{
+	cleanup_free char *path = rundir_path("%s/socket", domain->dir);
+
+	if (path == NULL)
+		return error_nomem(error);
+	return rundir_listen(path, 4, 0600, ret_sock, error);
+}
+
+static int
+spawn_process(struct daemon *daemon, struct domain *domain, int control,
+    int listen_sock, struct lf_error *error)
+{
+	struct spawn_user same = {.change = false};
+	struct spawn_fd fds[] = {
+	    {control, ROLE_CONTROL_FD, false},
+	    {listen_sock, ROLE_LISTEN_FD, false},
+	};
+	char id[16], uid[16] = "", gid[16];
+	char *argv[] = {"forkd", "--role", "domain", id, uid, gid, NULL};
+	struct spawn_request request = {.program = "/proc/self/exe",
+	    .argv = argv,
+	    .fds = fds,
+	    .fd_count = 2,
+	    .log_fd = daemon->options.debug ? 2 : -1,
+	    .user = &same};
+	int go, rc;
+
+	snprintf(id, sizeof(id), "%u", domain->id);
+	/* It becomes this user itself, after its libraries are loaded. */
+	if (daemon->user.change) {
+		snprintf(uid, sizeof(uid), "%u", daemon->user.uid);
+		snprintf(gid, sizeof(gid), "%u", daemon->user.gid);
+	} else
+		argv[4] = NULL;
+	rc = spawn_begin(&request, &domain->process, &go, error);
+	if (rc < 0)
+		return rc;
+	rc = watch(daemon, &domain->process, on_process_ended, domain,
+	    &domain->process_ended, error);
+	if (rc == 0)
+		rc = registry_save(domain, error);
+	if (rc < 0) {
+		close_fd(go);
+		return rc;
+	}
+	return spawn_go(go, error);
+}
+
+int
+life_start(struct daemon *daemon, struct domain *domain, struct lf_error *error)
+{
+	cleanup_close int ours = -1, theirs = -1, listen_sock = -1;
+	int sv[2], rc;
+
+	domain->owner = daemon;
+	rc = listen_for_adoption(domain, &listen_sock, error);
+	if (rc < 0)
+		return rc;
+	if (sys.socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) < 0)
+		return error_sys(error, errno, "cannot make a socket pair");
+	ours = sv[0];
+	theirs = sv[1];
+	rc = spawn_process(daemon, domain, theirs, listen_sock, error);
+	if (rc < 0)
+		return error_prefix(error, rc, "cannot start a domain process");
+	return peer_new(daemon->base, take_fd(&ours), &link_ops, domain,
+	    &domain->link, error);
+}
+
+/* --- adoption --- */
+
+static void
+on_described(void *opaque, const struct lf_error *error, json_t *result,
+    struct channel_message *answer)
+{
+	struct domain *domain = opaque;
+	const char *state = json_string_value(json_object_get(result, "state"));
+	const char *reason =
+	    json_string_value(json_object_get(result, "reason"));
+
+	(void)answer;
+	if (domain->doomed)
+		return;
+	if (error != NULL || control_state_parse(state) == 0) {
+		/* It is of no use; its end makes the domain a crashed one. */
+		daemon_log("domain %u does not answer: %s", domain->id,
+		    error != NULL ? error->message : "bad answer");
+		process_kill(&domain->process);
+		return;
+	}
+	if (json_is_true(json_object_get(result, "ended")))
+		life_destroy(domain->owner, domain, "poweroff", NULL, NULL);
+	else
+		report(domain, control_state_parse(state),
+		    reason != NULL ? reason : "");
+}
+
+static int
+connect_process(
+    struct daemon *daemon, struct domain *domain, struct lf_error *error)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	cleanup_close int sock = -1;
+
+	if ((size_t)snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/socket",
+		domain->dir) >= sizeof(addr.sun_path))
+		return error_set(error, ENAMETOOLONG,
+		    "socket path in '%s' is too long", domain->dir);
+	sock =
+	    sys.socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (sock < 0)
+		return error_sys(error, errno, "cannot make a socket");
+	if (sys.connect(sock, (struct sockaddr *)&addr, sizeof(addr)) < 0)
+		return error_sys(
+		    error, errno, "cannot connect to '%s'", addr.sun_path);
+	return peer_new(daemon->base, take_fd(&sock), &link_ops, domain,
+	    &domain->link, error);
+}
+
+void
+life_adopt(struct daemon *daemon, struct domain *domain)
+{
+	struct lf_error error;
+	int rc = 0;
+
+	domain->owner = daemon;
+	if (domain->process.pidfd >= 0)
+		rc = watch(daemon, &domain->process, on_process_ended, domain,
+		    &domain->process_ended, &error);
+	if (rc == 0 && domain->qemu.pidfd >= 0)
+		rc = watch(daemon, &domain->qemu, on_qemu_ended, domain,
+		    &domain->qemu_ended, &error);
+	if (rc < 0)
+		daemon_log_error(&error);
+	if (!domain->established) {
+		daemon_log("domain %u ('%s') was not ready yet and is removed",
+		    domain->id, domain->config->name);
+		life_destroy(daemon, domain, "failed", NULL, NULL);
+		return;
+	}
+	if (domain->process.pidfd < 0) {
+		process_kill(&domain->qemu);
+		if (domain->state != CONTROL_CRASHED)
+			crash(domain, "its domain process is gone");
+		return;
+	}
+	if (connect_process(daemon, domain, &error) < 0) {
+		daemon_log_error(&error);
+		process_kill(&domain->process);
+		return;
+	}
+	peer_call(domain->link, role_commands[ROLE_DESCRIBE].name, NULL, NULL,
+	    0, DESCRIBE_MS, on_described, domain);
+}
+
+void
+life_destroy(struct daemon *daemon, struct domain *domain, const char *why,
+    void (*done)(void *opaque), void *opaque)
+{
+	domain->owner = daemon;
+	domain->doomed = true;
+	domain->end_why = why;
+	domain->end_done = done;
+	domain->end_opaque = opaque;
+	process_kill(&domain->qemu);
+	process_kill(&domain->process);
+	check_ended(domain);
+}

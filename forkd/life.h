@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The life of a domain as forkd sees it: its processes start, are adopted, die
+ * or are ended. Whatever dies by itself leaves a domain that is crashed, with
+ * the reason, until somebody destroys it.
+ */
+#ifndef FORKD_LIFE_H
+#define FORKD_LIFE_H
+
+#include <libfork/error.h>
+
+#include "forkd/registry.h"
+
+struct daemon;
+
+/* Starts the domain process; the domain has a link afterwards. */
+int life_start(
+    struct daemon *daemon, struct domain *domain, struct lf_error *error);
+
+/*
+ * Takes a domain of an earlier forkd over: connects to its process, or finds
+ * out that it is dead. A domain that was not established is removed.
+ */
+void life_adopt(struct daemon *daemon, struct domain *domain);
+
+/* Notes the QEMU that was started for a domain and watches it. */
+int life_set_qemu(struct daemon *daemon, struct domain *domain,
+    const struct process *take_qemu, struct lf_error *error);
+
+/*
+ * Ends all processes of a domain, then removes it and calls `done` (NULL:
+ * nobody asks). `why` goes into the event. The domain is doomed from now on
+ * and freed before `done`.
+ */
+void life_destroy(struct daemon *daemon, struct domain *domain, const char *why,
+    void (*done)(void *opaque), void *opaque);
+
+#endif

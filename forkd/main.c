@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * forkd: the command line, and which role this process has.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "forkd/daemon.h"
+#include "forkd/domain_process.h"
+#include "forkd/host.h"
+#include "forkd/sandbox.h"
+
+enum {
+	OPTION_RUN_DIR = 256,
+	OPTION_STATE_DIR,
+	OPTION_QEMU,
+	OPTION_QEMU_IMG,
+	OPTION_QEMU_USER,
+	OPTION_AUTO_EXIT,
+	OPTION_READY_FD,
+	OPTION_DEBUG,
+	OPTION_HELP,
+	OPTION_VERSION,
+};
+
+static const struct option long_options[] = {
+    {"run-dir", required_argument, NULL, OPTION_RUN_DIR},
+    {"state-dir", required_argument, NULL, OPTION_STATE_DIR},
+    {"qemu", required_argument, NULL, OPTION_QEMU},
+    {"qemu-img", required_argument, NULL, OPTION_QEMU_IMG},
+    {"qemu-user", required_argument, NULL, OPTION_QEMU_USER},
+    {"auto-exit", no_argument, NULL, OPTION_AUTO_EXIT},
+    {"ready-fd", required_argument, NULL, OPTION_READY_FD},
+    {"debug", no_argument, NULL, OPTION_DEBUG},
+    {"help", no_argument, NULL, OPTION_HELP},
+    {"version", no_argument, NULL, OPTION_VERSION},
+    {NULL, 0, NULL, 0},
+};
+
+static const char help[] =
+    "usage: forkd [OPTION...]\n"
+    "Keeps the domains of xlfork: one forkd for each user.\n"
+    "\n"
+    "  --run-dir DIR     socket and process files ($FORKD_RUN_DIR,\n"
+    "                    /run/forkd for root, $XDG_RUNTIME_DIR/forkd)\n"
+    "  --state-dir DIR   overlays ($FORKD_STATE_DIR, /var/lib/forkd for\n"
+    "                    root, $XDG_STATE_HOME/forkd)\n"
+    "  --qemu PROGRAM    instead of qemu-system-x86_64\n"
+    "  --qemu-img PROGRAM\n"
+    "                    instead of qemu-img\n"
+    "  --qemu-user USER  whom QEMU runs as when forkd is root (nobody)\n"
+    "  --auto-exit       end when no domain and no client is left\n"
+    "  --ready-fd N      write \"ready\" to descriptor N, or why not\n"
+    "  --debug           messages of domain processes on standard error\n"
+    "  --help, --version\n";
+
+static int
+parse_options(int argc, char **argv, struct daemon_options *options)
+{
+	char *end;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+		switch (c) {
+		case OPTION_RUN_DIR:
+			options->run_dir = optarg;
+			break;
+		case OPTION_STATE_DIR:
+			options->state_dir = optarg;
+			break;
+		case OPTION_QEMU:
+			options->qemu = optarg;
+			break;
+		case OPTION_QEMU_IMG:
+			options->qemu_img = optarg;
+			break;
+		case OPTION_QEMU_USER:
+			options->qemu_user = optarg;
+			break;
+		case OPTION_AUTO_EXIT:
+			options->auto_exit = true;
+			break;
+		case OPTION_READY_FD:
+			options->ready_fd = (int)strtol(optarg, &end, 10);
+			if (*end != '\0' ||
+			    fcntl(options->ready_fd, F_SETFD, FD_CLOEXEC) < 0) {
+				fprintf(stderr,
+				    "forkd: --ready-fd %s: not an open "
+				    "descriptor\n",
+				    optarg);
+				return 2;
+			}
+			break;
+		case OPTION_DEBUG:
+			options->debug = true;
+			break;
+		case OPTION_HELP:
+			fputs(help, stdout);
+			exit(0);
+		case OPTION_VERSION:
+			puts("forkd " PACKAGE_VERSION);
+			exit(0);
+		default:
+			fputs("forkd: 'forkd --help' shows the options\n",
+			    stderr);
+			return 2;
+		}
+	}
+	if (optind < argc) {
+		fprintf(stderr, "forkd: unexpected word '%s'\n", argv[optind]);
+		return 2;
+	}
+	return 0;
+}
+
+/*
+ * The roles that forkd gives to itself, executed again: forkd --role domain ID
+ * [UID GID], forkd --role probe [UID GID GID].
+ */
+static int
+run_role(int argc, char **argv)
+{
+	const char *role = argv[2];
+	int user = strcmp(role, "domain") == 0 ? 4 : 3;
+	uid_t forkd_uid = geteuid();
+	struct lf_error error;
+
+	if (argc > user + 1) {
+		gid_t gid = (gid_t)strtoul(argv[user + 1], NULL, 10);
+		gid_t extra = argc > user + 2
+				  ? (gid_t)strtoul(argv[user + 2], NULL, 10)
+				  : gid;
+
+		if (sandbox_become((uid_t)strtoul(argv[user], NULL, 10), gid,
+			extra, &error) < 0) {
+			fprintf(stderr, "forkd: %s\n", error.message);
+			return 1;
+		}
+	}
+	if (strcmp(role, "domain") == 0 && argc > 3)
+		return domain_process_main(
+		    (unsigned)strtoul(argv[3], NULL, 10), forkd_uid);
+	if (strcmp(role, "probe") == 0)
+		return host_probe_main();
+	fprintf(stderr, "forkd: there is no role '%s'\n", role);
+	return 2;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct daemon_options options = {.ready_fd = -1};
+	int status;
+
+	if (argc > 2 && strcmp(argv[1], "--role") == 0)
+		return run_role(argc, argv);
+	status = parse_options(argc, argv, &options);
+	return status != 0 ? status : daemon_main(&options);
+}

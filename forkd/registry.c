@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The domains that forkd knows: finding them, their states, who holds whom.
+ */
+#include "forkd/registry.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/sys.h"
+#include "forkd/peer.h"
+#include "forkd/registry_file.h"
+#include "forkd/rundir.h"
+
+/* From a state, the states that a domain may get to. */
+static const struct {
+	enum control_state from;
+	unsigned to;
+} transitions[] = {
+    {CONTROL_PAUSED, CONTROL_RUNNING | CONTROL_FROZEN | CONTROL_CRASHED},
+    {CONTROL_RUNNING, CONTROL_PAUSED | CONTROL_FROZEN | CONTROL_CRASHED},
+    {CONTROL_FROZEN, CONTROL_RUNNING | CONTROL_PAUSED | CONTROL_CRASHED},
+    /* A reset brings it back, which is not in this version. */
+    {CONTROL_CRASHED, 0},
+};
+
+int
+registry_report(struct domain *domain, enum control_state state,
+    const char *reason, struct lf_error *error)
+{
+	size_t i;
+
+	if (domain->state == state && strcmp(domain->reason, reason) == 0)
+		return 0;
+	for (i = 0; i < sizeof(transitions) / sizeof(transitions[0]); i++)
+		if (transitions[i].from == domain->state &&
+		    domain->state != state && (transitions[i].to & state) == 0)
+			return error_set(error, EINVAL,
+			    "domain %u ('%s') is %s and cannot become %s",
+			    domain->id, domain->config->name,
+			    control_state_name(domain->state),
+			    control_state_name(state));
+	domain->state = state;
+	snprintf(domain->reason, sizeof(domain->reason), "%s", reason);
+	return 1;
+}
+
+int
+registry_init(struct registry *registry, const char *run_dir, mode_t dir_mode,
+    struct lf_error *error)
+{
+	cleanup_free char *domains = rundir_path("%s/domains", run_dir);
+
+	*registry = (struct registry){.dir_mode = dir_mode, .next_id = 1};
+	registry->run_dir = sys.strdup(run_dir);
+	if (domains == NULL || registry->run_dir == NULL)
+		return error_nomem(error);
+	return rundir_make(domains, dir_mode, false, error);
+}
+
+static void
+file_list_done(struct file_list *list)
+{
+	while (list->count > 0)
+		free(list->path[--list->count]);
+	free(list->path);
+	list->path = NULL;
+}
+
+/* Frees what is in memory; the files stay for the next forkd. */
+static void
+domain_free(struct domain *domain)
+{
+	if (domain == NULL)
+		return;
+	if (domain->process_ended != NULL)
+		event_free(domain->process_ended);
+	if (domain->qemu_ended != NULL)
+		event_free(domain->qemu_ended);
+	peer_free(domain->link);
+	process_done(&domain->process);
+	process_done(&domain->qemu);
+	file_list_done(&domain->overlays);
+	file_list_done(&domain->backing);
+	lf_domain_config_free(domain->config);
+	free(domain);
+}
+DEFINE_CLEANUP(struct domain *, domain_free);
+
+void
+registry_done(struct registry *registry)
+{
+	while (registry->first != NULL) {
+		struct domain *domain = registry->first;
+
+		registry->first = domain->next;
+		domain_free(domain);
+	}
+	free(registry->run_dir);
+	registry->run_dir = NULL;
+}
+
+static struct domain *
+domain_new(struct registry *registry, unsigned id)
+{
+	struct domain *domain = sys.calloc(1, sizeof(*domain));
+
+	if (domain == NULL)
+		return NULL;
+	domain->registry = registry;
+	domain->id = id;
+	domain->state = CONTROL_PAUSED;
+	domain->process = PROCESS_NONE;
+	domain->qemu = PROCESS_NONE;
+	snprintf(domain->dir, sizeof(domain->dir), "%s/domains/%u",
+	    registry->run_dir, id);
+	return domain;
+}
+
+static void
+insert(struct registry *registry, struct domain *domain)
+{
+	struct domain **at = &registry->first;
+
+	while (*at != NULL && (*at)->id < domain->id)
+		at = &(*at)->next;
+	domain->next = *at;
+	*at = domain;
+	registry->count++;
+}
+
+static int
+take_id(struct registry *registry, unsigned *ret_id, struct lf_error *error)
+{
+	cleanup_free char *path = rundir_path("%s/next-id", registry->run_dir);
+	json_t *value;
+	int rc;
+
+	if (path == NULL)
+		return error_nomem(error);
+	value =
+	    json_pack("{s:I}", "next-id", (json_int_t)registry->next_id + 1);
+	rc = value == NULL ? error_nomem(error)
+			   : rundir_write_json(path, value, error);
+	json_decref(value);
+	if (rc < 0)
+		return rc;
+	*ret_id = registry->next_id++;
+	return 0;
+}
+
+int
+registry_add(struct registry *registry, struct lf_domain_config *take_config,
+    unsigned parent, struct domain **ret_domain, struct lf_error *error)
+{
+	cleanup(domain_free_p) struct domain *domain = NULL;
+	unsigned id = 0;
+	int rc;
+
+	rc = registry_check_name(registry, take_config->name, error);
+	if (rc == 0 && registry->count >= REGISTRY_DOMAINS_MAX)
+		rc = error_set(error, ENOSPC,
+		    "there are %u domains already, more are not allowed",
+		    registry->count);
+	if (rc == 0)
+		rc = take_id(registry, &id, error);
+	if (rc < 0) {
+		lf_domain_config_free(take_config);
+		return rc;
+	}
+	domain = domain_new(registry, id);
+	if (domain == NULL) {
+		lf_domain_config_free(take_config);
+		return error_nomem(error);
+	}
+	domain->config = take_config;
+	domain->parent = parent;
+	domain->created = time(NULL);
+	snprintf(domain->reason, sizeof(domain->reason), "starting");
+	rc = rundir_make(domain->dir, registry->dir_mode, false, error);
+	if (rc == 0)
+		rc = registry_save(domain, error);
+	if (rc < 0) {
+		rundir_remove_tree(domain->dir);
+		return rc;
+	}
+	insert(registry, domain);
+	*ret_domain = take_ptr(domain);
+	return 0;
+}
+
+int
+registry_load(struct registry *registry,
+    void (*report)(const struct lf_error *error), struct lf_error *error)
+{
+	cleanup_free char *path = rundir_path("%s/next-id", registry->run_dir);
+	json_t *value = NULL;
+	unsigned *ids = NULL;
+	size_t count = 0, i;
+	int rc;
+
+	if (path == NULL)
+		return error_nomem(error);
+	if (rundir_read_json(path, &value, error) == 0) {
+		json_int_t next =
+		    json_integer_value(json_object_get(value, "next-id"));
+
+		if (next > 0 && next < INT32_MAX)
+			registry->next_id = (unsigned)next;
+		json_decref(value);
+	}
+	rc = registry_file_ids(registry->run_dir, &ids, &count, error);
+	for (i = 0; rc == 0 && i < count; i++) {
+		cleanup(domain_free_p) struct domain *domain =
+		    domain_new(registry, ids[i]);
+		struct lf_error why;
+
+		if (domain == NULL) {
+			rc = error_nomem(error);
+			break;
+		}
+		if (ids[i] >= registry->next_id)
+			registry->next_id = ids[i] + 1;
+		if (registry_file_read(domain, &why) < 0) {
+			report(&why);
+			rundir_remove_tree(domain->dir);
+			continue;
+		}
+		insert(registry, take_ptr(domain));
+	}
+	free(ids);
+	return rc;
+}
+
+void
+registry_remove(struct domain *domain)
+{
+	struct registry *registry = domain->registry;
+	struct domain **at = &registry->first;
+	size_t i;
+
+	while (*at != domain)
+		at = &(*at)->next;
+	*at = domain->next;
+	registry->count--;
+	/* The file goes last: killed in between, the next forkd goes on. */
+	for (i = 0; i < domain->overlays.count; i++)
+		unlink(domain->overlays.path[i]);
+	rundir_remove_tree(domain->dir);
+	domain_free(domain);
+}
+
+int
+registry_save(const struct domain *domain, struct lf_error *error)
+{
+	return registry_file_write(domain, error);
+}
+
+struct domain *
+registry_find_id(struct registry *registry, unsigned id)
+{
+	struct domain *domain;
+
+	for (domain = registry->first; domain != NULL; domain = domain->next)
+		if (domain->id == id)
+			return domain;
+	return NULL;
+}
+
+struct domain *
+registry_find_name(struct registry *registry, const char *name)
+{
+	struct domain *domain;
+
+	for (domain = registry->first; domain != NULL; domain = domain->next)
+		if (strcmp(domain->config->name, name) == 0)
+			return domain;
+	return NULL;
+}
+
+int
+registry_find(struct registry *registry, const char *id_or_name,
+    struct domain **ret_domain, struct lf_error *error)
+{
+	struct domain *domain;
+	char *end;
+	unsigned long id;
+
+	domain = registry_find_name(registry, id_or_name);
+	if (domain == NULL && isdigit((unsigned char)id_or_name[0])) {
+		errno = 0;
+		id = strtoul(id_or_name, &end, 10);
+		if (*end == '\0' && errno == 0 && id <= INT32_MAX)
+			domain = registry_find_id(registry, (unsigned)id);
+	}
+	if (domain == NULL)
+		return error_set(error, ENOENT,
+		    "no domain has the id or name '%s'; 'xlfork list' shows "
+		    "them",
+		    id_or_name);
+	*ret_domain = domain;
+	return 0;
+}
+
+int
+registry_check_name(
+    struct registry *registry, const char *name, struct lf_error *error)
+{
+	const struct domain *taken = registry_find_name(registry, name);
+
+	if (taken != NULL)
+		return error_set(error, EEXIST,
+		    "the name '%s' is taken by domain %u; choose another, or "
+		    "destroy that domain",
+		    name, taken->id);
+	/* An id would be found under it. */
+	if (name[strspn(name, "0123456789")] == '\0')
+		return error_set(error, EINVAL,
+		    "the name '%s' is a number, which would be taken for an "
+		    "id",
+		    name);
+	return 0;
+}
+
+int
+registry_list_file(
+    struct file_list *list, const char *path, struct lf_error *error)
+{
+	char **grown;
+
+	if (list->count >= REGISTRY_FILES_MAX)
+		return error_set(error, E2BIG,
+		    "more than %d image files for one domain",
+		    REGISTRY_FILES_MAX);
+	grown = sys.realloc(list->path, (list->count + 1) * sizeof(*grown));
+	if (grown == NULL)
+		return error_nomem(error);
+	list->path = grown;
+	grown[list->count] = sys.strdup(path);
+	if (grown[list->count] == NULL)
+		return error_nomem(error);
+	list->count++;
+	return 0;
+}
+
+int
+registry_add_file(struct domain *domain, struct file_list *list,
+    const char *path, struct lf_error *error)
+{
+	int rc;
+
+	if (registry_has_file(list, path))
+		return 0;
+	rc = registry_list_file(list, path, error);
+	if (rc < 0)
+		return rc;
+	rc = registry_save(domain, error);
+	if (rc < 0)
+		free(list->path[--list->count]);
+	return rc;
+}
+
+bool
+registry_has_file(const struct file_list *list, const char *path)
+{
+	size_t i;
+
+	for (i = 0; i < list->count; i++)
+		if (strcmp(list->path[i], path) == 0)
+			return true;
+	return false;
+}
+
+void
+registry_drop_overlay(struct domain *domain, const char *path)
+{
+	struct file_list *list = &domain->overlays;
+	struct lf_error ignored;
+	size_t i;
+
+	for (i = 0; i < list->count; i++)
+		if (strcmp(list->path[i], path) == 0) {
+			unlink(path);
+			free(list->path[i]);
+			list->path[i] = list->path[--list->count];
+			registry_save(domain, &ignored);
+			return;
+		}
+}
+
+static bool
+config_names(const struct lf_domain_config *config, const char *path)
+{
+	size_t i;
+
+	for (i = 0; i < config->disk_count; i++)
+		if (strcmp(config->disks[i].path, path) == 0)
+			return true;
+	return config->firmware.nvram != NULL &&
+	       strcmp(config->firmware.nvram, path) == 0;
+}
+
+bool
+registry_knows_image(const struct domain *domain, const char *path)
+{
+	for (; domain != NULL;
+	     domain = registry_find_id(domain->registry, domain->parent))
+		if (config_names(domain->config, path) ||
+		    registry_has_file(&domain->overlays, path) ||
+		    registry_has_file(&domain->backing, path))
+			return true;
+	return false;
+}
+
+bool
+registry_is_holder(const struct domain *domain, const struct domain *of)
+{
+	/* A dead domain process holds nothing: its lease ended with it. */
+	return domain->parent == of->id && domain->link != NULL;
+}
+
+int
+registry_check_holders(const struct domain *domain, struct lf_error *error)
+{
+	const struct domain *other;
+	char names[512] = "";
+	unsigned count = 0;
+
+	for (other = domain->registry->first; other != NULL;
+	     other = other->next) {
+		size_t used = strlen(names);
+
+		if (!registry_is_holder(other, domain))
+			continue;
+		if (++count <= 8)
+			snprintf(names + used, sizeof(names) - used,
+			    "%s%u ('%.40s')", count > 1 ? ", " : "", other->id,
+			    other->config->name);
+	}
+	if (count == 0)
+		return 0;
+	return error_set(error, EBUSY,
+	    "domain %u ('%s') is held by %u fork%s: %s%s; destroy them first",
+	    domain->id, domain->config->name, count, count > 1 ? "s" : "",
+	    names, count > 8 ? ", ..." : "");
+}
+
+json_t *
+registry_row(const struct domain *domain)
+{
+	char uuid[LF_UUID_STRING_SIZE];
+	json_t *row;
+
+	lf_uuid_format(&domain->config->uuid, uuid);
+	row = json_pack("{s:I, s:s, s:s, s:s, s:s, s:I, s:I, s:I}", "id",
+	    (json_int_t)domain->id, "name", domain->config->name, "uuid", uuid,
+	    "state", control_state_name(domain->state), "backend", "qemu",
+	    "memory", (json_int_t)domain->config->memory_bytes, "vcpus",
+	    (json_int_t)domain->config->vcpus, "created",
+	    (json_int_t)domain->created);
+	if (row == NULL)
+		return NULL;
+	if (domain->reason[0] != '\0')
+		json_object_set_new(
+		    row, "reason", control_make_text(domain->reason));
+	if (domain->parent != 0)
+		json_object_set_new(
+		    row, "parent", json_integer(domain->parent));
+	if (domain->process.pid > 0)
+		json_object_set_new(
+		    row, "pid", json_integer(domain->process.pid));
+	if (domain->qemu.pid > 0)
+		json_object_set_new(
+		    row, "qemu-pid", json_integer(domain->qemu.pid));
+	return row;
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The domains that forkd knows: in memory, and each in a file of the run
+ * directory that is written before anything happens that the next forkd would
+ * have to clean up. Ids only grow.
+ *
+ * A domain's state changes through registry_report() only, which looks the
+ * report up in the table of allowed transitions.
+ */
+#ifndef FORKD_REGISTRY_H
+#define FORKD_REGISTRY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <jansson.h>
+#include <libfork/domain_config.h>
+#include <libfork/error.h>
+
+#include "control/messages.h"
+#include "forkd/spawn.h"
+
+struct event;
+struct peer;
+struct registry;
+
+/* Limits on what one forkd takes care of. */
+#define REGISTRY_DOMAINS_MAX 4096
+#define REGISTRY_FILES_MAX   256 /* in one list of a domain */
+
+/* Paths of files, each once. */
+struct file_list {
+	char **path;
+	size_t count;
+};
+
+struct domain {
+	struct domain *next; /* by id */
+	struct registry *registry;
+	void *owner; /* the daemon; for callbacks */
+	unsigned id;
+	unsigned parent;                 /* 0: booted */
+	struct lf_domain_config *config; /* config->name is its name */
+	enum control_state state;
+	char reason[256]; /* why it is paused or crashed; "" */
+	/*
+	 * False until it was booted or forked once. Such a domain is not
+	 * adopted but removed.
+	 */
+	bool established;
+	bool marked;         /* a walk over the registry uses it, for itself */
+	bool doomed;         /* being destroyed: takes no more commands */
+	const char *end_why; /* doomed: what the event says */
+	void (*end_done)(void *opaque); /* doomed: whom to tell; NULL */
+	void *end_opaque;
+	struct process process; /* the domain process */
+	struct process qemu;
+	struct event *process_ended, *qemu_ended;
+	struct peer *link;         /* to the domain process; NULL: none */
+	struct file_list overlays; /* images that go with it */
+	struct file_list backing;  /* images under those of its configuration */
+	int64_t created;           /* seconds since the epoch */
+	char accelerator_reason[300];
+	char dir[128]; /* its part of the run directory */
+};
+
+struct registry {
+	char *run_dir; /* owned */
+	mode_t dir_mode;
+	struct domain *first;
+	unsigned count;
+	unsigned next_id;
+};
+
+int registry_init(struct registry *registry, const char *run_dir,
+    mode_t dir_mode, struct lf_error *error);
+void registry_done(struct registry *registry);
+
+/*
+ * Adds a domain (takes the configuration) with a fresh id, its directory and
+ * its file: paused, not established. -EEXIST: the name is taken.
+ */
+int registry_add(struct registry *registry,
+    struct lf_domain_config *take_config, unsigned parent,
+    struct domain **ret_domain, struct lf_error *error);
+
+/* Reads all files; domains that cannot be read are reported and skipped. */
+int registry_load(struct registry *registry,
+    void (*report)(const struct lf_error *error), struct lf_error *error);
+
+/* Removes the domain with its directory and overlays, and frees it. */
+void registry_remove(struct domain *domain);
+
+/* Brings the domain's file up to date. */
+int registry_save(const struct domain *domain, struct lf_error *error);
+
+/* By id or name; -ENOENT says what was looked for. */
+int registry_find(struct registry *registry, const char *id_or_name,
+    struct domain **ret_domain, struct lf_error *error);
+struct domain *registry_find_id(struct registry *registry, unsigned id);
+struct domain *registry_find_name(struct registry *registry, const char *name);
+
+/* -EEXIST when a domain has the name. */
+int registry_check_name(
+    struct registry *registry, const char *name, struct lf_error *error);
+
+/*
+ * Takes a report of a new state; returns 1 when it changed something, 0 when
+ * not, -EINVAL when a domain cannot get from here to there.
+ */
+int registry_report(struct domain *domain, enum control_state state,
+    const char *reason, struct lf_error *error);
+
+/* Adds a path to one of the domain's lists, and saves; or does not save. */
+int registry_add_file(struct domain *domain, struct file_list *list,
+    const char *path, struct lf_error *error);
+int registry_list_file(
+    struct file_list *list, const char *path, struct lf_error *error);
+bool registry_has_file(const struct file_list *list, const char *path);
+
+/* Removes an overlay's file and forgets it. */
+void registry_drop_overlay(struct domain *domain, const char *path);
+
+/*
+ * Whether QEMU may be given this image for the domain: its configuration names
+ * it, or it is an overlay or a backing file of the domain or of one that it
+ * was forked from.
+ */
+bool registry_knows_image(const struct domain *domain, const char *path);
+
+/*
+ * Whether a fork lives that shares this domain's snapshot; the message names
+ * all of them.
+ */
+int registry_check_holders(const struct domain *domain, struct lf_error *error);
+bool registry_is_holder(const struct domain *domain, const struct domain *of);
+
+/* A row of "list". */
+json_t *registry_row(const struct domain *domain);
+
+#endif

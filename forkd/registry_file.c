@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A domain's file in the run directory.
+ */
+#include "forkd/registry_file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/sys.h"
+#include "forkd/registry.h"
+#include "forkd/rundir.h"
+
+#define FORMAT_VERSION 1
+
+static void
+json_free_p(json_t **value)
+{
+	json_decref(*value);
+}
+#define cleanup_json cleanup(json_free_p)
+
+/* The configuration in its JSON form, as a value. */
+static int
+config_value(const struct lf_domain_config *config, json_t **ret_value,
+    struct lf_error *error)
+{
+	cleanup_free char *text = NULL;
+	int rc;
+
+	rc = lf_domain_config_to_json(config, &text, error);
+	if (rc < 0)
+		return rc;
+	*ret_value = json_loads(text, 0, NULL);
+	return *ret_value != NULL ? 0 : error_nomem(error);
+}
+
+/* A list of paths as a value; NULL when out of memory. */
+static json_t *
+files_value(const struct file_list *list)
+{
+	json_t *paths = json_array();
+	size_t i;
+
+	for (i = 0; i < list->count; i++)
+		if (json_array_append_new(paths, json_string(list->path[i])) <
+		    0) {
+			json_decref(paths);
+			return NULL;
+		}
+	return paths;
+}
+
+int
+registry_file_write(const struct domain *domain, struct lf_error *error)
+{
+	cleanup_free char *path = rundir_path("%s/domain.json", domain->dir);
+	cleanup_json json_t *config = NULL, *value = NULL;
+	int rc;
+
+	if (path == NULL)
+		return error_nomem(error);
+	rc = config_value(domain->config, &config, error);
+	if (rc < 0)
+		return rc;
+	value = json_pack("{s:i, s:O, s:s, s:o, s:I, s:b, s:I, s:s, s:o, "
+			  "s:o, s:{s:I, s:I}, s:{s:I, s:I}}",
+	    "version", FORMAT_VERSION, "config", config, "state",
+	    control_state_name(domain->state), "reason",
+	    control_make_text(domain->reason), "parent",
+	    (json_int_t)domain->parent, "established", domain->established,
+	    "created", (json_int_t)domain->created, "accelerator-reason",
+	    domain->accelerator_reason, "overlays",
+	    files_value(&domain->overlays), "backing",
+	    files_value(&domain->backing), "process", "pid",
+	    (json_int_t)domain->process.pid, "start",
+	    (json_int_t)domain->process.start_time, "qemu", "pid",
+	    (json_int_t)domain->qemu.pid, "start",
+	    (json_int_t)domain->qemu.start_time);
+	if (value == NULL)
+		return error_nomem(error);
+	return rundir_write_json(path, value, error);
+}
+
+/* A domain's process again, if it is still the same. */
+static void
+find_process(json_int_t pid, json_int_t start, struct process *ret_process)
+{
+	struct lf_error gone;
+
+	if (process_find((pid_t)pid, (uint64_t)start, ret_process, &gone) < 0)
+		*ret_process = PROCESS_NONE;
+}
+
+static int
+read_files(const struct domain *domain, struct file_list *list,
+    const json_t *paths, struct lf_error *error)
+{
+	size_t i;
+	json_t *path;
+
+	json_array_foreach((json_t *)paths, i, path)
+	{
+		int rc;
+
+		if (!json_is_string(path))
+			return error_set(error, EBADMSG,
+			    "'%s/domain.json': a path is no string",
+			    domain->dir);
+		rc = registry_list_file(list, json_string_value(path), error);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+int
+registry_file_read(struct domain *domain, struct lf_error *error)
+{
+	cleanup_free char *path = rundir_path("%s/domain.json", domain->dir);
+	cleanup_free char *text = NULL;
+	cleanup_json json_t *value = NULL;
+	json_int_t parent, created, pid, start, qemu_pid, qemu_start;
+	json_t *config, *overlays, *backing;
+	const char *state, *reason, *accelerator;
+	int rc, version, established;
+
+	if (path == NULL)
+		return error_nomem(error);
+	rc = rundir_read_json(path, &value, error);
+	if (rc < 0)
+		return rc;
+	if (json_unpack(value,
+		"{s:i, s:o, s:s, s:s, s:I, s:b, s:I, s:s, s:o, s:o, s:{s:I, "
+		"s:I}, s:{s:I, s:I}}",
+		"version", &version, "config", &config, "state", &state,
+		"reason", &reason, "parent", &parent, "established",
+		&established, "created", &created, "accelerator-reason",
+		&accelerator, "overlays", &overlays, "backing", &backing,
+		"process", "pid", &pid, "start", &start, "qemu", "pid",
+		&qemu_pid, "start", &qemu_start) < 0 ||
+	    version != FORMAT_VERSION || control_state_parse(state) == 0)
+		return error_set(error, EBADMSG,
+		    "'%s' is not a domain's file of this version", path);
+	text = json_dumps(config, 0);
+	if (text == NULL)
+		return error_nomem(error);
+	rc = lf_domain_config_from_json(
+	    text, strlen(text), &domain->config, error);
+	if (rc < 0)
+		return error_prefix(error, rc, "'%s'", path);
+	domain->state = control_state_parse(state);
+	domain->parent = (unsigned)parent;
+	domain->established = established;
+	domain->created = created;
+	snprintf(domain->reason, sizeof(domain->reason), "%s", reason);
+	snprintf(domain->accelerator_reason, sizeof(domain->accelerator_reason),
+	    "%s", accelerator);
+	find_process(pid, start, &domain->process);
+	find_process(qemu_pid, qemu_start, &domain->qemu);
+	rc = read_files(domain, &domain->overlays, overlays, error);
+	if (rc == 0)
+		rc = read_files(domain, &domain->backing, backing, error);
+	return rc;
+}
+
+int
+registry_file_ids(const char *run_dir, unsigned **ret_ids, size_t *ret_count,
+    struct lf_error *error)
+{
+	cleanup_free char *path = rundir_path("%s/domains", run_dir);
+	cleanup_free unsigned *ids = NULL;
+	struct dirent *entry;
+	size_t count = 0;
+	DIR *dir;
+
+	if (path == NULL)
+		return error_nomem(error);
+	ids = sys.calloc(REGISTRY_DOMAINS_MAX, sizeof(*ids));
+	if (ids == NULL)
+		return error_nomem(error);
+	dir = opendir(path);
+	if (dir == NULL)
+		return error_sys(error, errno, "cannot read '%s'", path);
+	while ((entry = readdir(dir)) != NULL) {
+		char *end;
+		unsigned long id = strtoul(entry->d_name, &end, 10);
+
+		if (end == entry->d_name || *end != '\0' || id == 0 ||
+		    id > INT32_MAX || count >= REGISTRY_DOMAINS_MAX)
+			continue;
+		ids[count++] = (unsigned)id;
+	}
+	closedir(dir);
+	*ret_ids = take_ptr(ids);
+	*ret_count = count;
+	return 0;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A domain's file in the run directory, written by one forkd and read by the
+ * next. Knows the format and nothing else.
+ */
+#ifndef FORKD_REGISTRY_FILE_H
+#define FORKD_REGISTRY_FILE_H
+
+#include <stddef.h>
+
+#include <libfork/error.h>
+
+struct domain;
+
+int registry_file_write(const struct domain *domain, struct lf_error *error);
+
+/*
+ * Fills in a domain that has its id and directory. Processes that are gone, or
+ * whose number is another's now, are left out.
+ */
+int registry_file_read(struct domain *domain, struct lf_error *error);
+
+/* Ids that have a directory; the caller frees `*ret_ids`. */
+int registry_file_ids(const char *run_dir, unsigned **ret_ids,
+    size_t *ret_count, struct lf_error *error);
+
+#endif

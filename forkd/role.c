@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The two tables of what forkd and a domain process say to each other.
+ */
+#include "forkd/role.h"
+
+#include <string.h>
+
+#define PATH_BYTES 4095
+#define END                                  \
+	{                                    \
+		NULL, CONTROL_BOOL, 0, 0, "" \
+	}
+
+static const struct control_argument none[] = {END};
+
+static const struct control_argument boot[] = {
+    {"config", CONTROL_OBJECT, true, 0, "complete configuration"},
+    {"paused", CONTROL_BOOL, true, 0, "leave it paused"},
+    END,
+};
+
+static const struct control_argument fork_[] = {
+    {"config", CONTROL_OBJECT, true, 0, "complete configuration"},
+    {"paused", CONTROL_BOOL, true, 0, "leave it paused"},
+    {"origin", CONTROL_FD, true, 0, "connection that brings the snapshot"},
+    {"devstate", CONTROL_FD, false, 0, "device state of its own"},
+    END,
+};
+
+static const struct control_argument save_devstate[] = {
+    {"fd", CONTROL_FD, true, 0, "file to write"},
+    END,
+};
+
+static const struct control_argument send_snapshot[] = {
+    {"fd", CONTROL_FD, true, 0, "connection to send it over: the lease"},
+    {"holder", CONTROL_UINT, true, INT32_MAX, "the fork's id"},
+    END,
+};
+
+const struct role_command role_commands[ROLE_COMMAND_COUNT] = {
+    [ROLE_DESCRIBE] = {"describe", none},
+    [ROLE_BOOT] = {"boot", boot},
+    [ROLE_FORK] = {"fork", fork_},
+    [ROLE_PAUSE] = {"pause", none},
+    [ROLE_UNPAUSE] = {"unpause", none},
+    [ROLE_SHUTDOWN] = {"shutdown", none},
+    [ROLE_FREEZE] = {"freeze", none},
+    [ROLE_SAVE_DEVSTATE] = {"save-devstate", save_devstate},
+    [ROLE_SEND_SNAPSHOT] = {"send-snapshot", send_snapshot},
+};
+
+static const struct control_argument start_qemu[] = {
+    {"config", CONTROL_OBJECT, true, 0, "complete configuration"},
+    {"ram", CONTROL_FD, true, 0, "guest memory"},
+    {"share-ram", CONTROL_BOOL, true, 0, "not copy-on-write"},
+    {"incoming", CONTROL_BOOL, true, 0, "to be given a state"},
+    {"disks", CONTROL_OBJECT, false, 0, "files of each disk"},
+    {"nvram", CONTROL_OBJECT, false, 0, "files of the flash variables"},
+    END,
+};
+
+static const struct control_argument open_image[] = {
+    {"path", CONTROL_STRING, true, PATH_BYTES, "image to look at"},
+    END,
+};
+
+static const struct control_argument make_overlay[] = {
+    {"backing", CONTROL_STRING, true, PATH_BYTES, "image below"},
+    {"format", CONTROL_STRING, true, 16, "the format of it"},
+    {"bytes", CONTROL_UINT, true, INT64_MAX, "size of the disk"},
+    {"path", CONTROL_STRING, false, PATH_BYTES, "file to make"},
+    {"label", CONTROL_STRING, false, 64, "part of a chosen name"},
+    END,
+};
+
+static const struct control_argument remove_overlay[] = {
+    {"path", CONTROL_STRING, true, PATH_BYTES, "file to remove"},
+    END,
+};
+
+const struct role_command role_needs[ROLE_NEED_COUNT] = {
+    [ROLE_START_QEMU] = {"start-qemu", start_qemu},
+    [ROLE_OPEN_IMAGE] = {"open-image", open_image},
+    [ROLE_MAKE_OVERLAY] = {"make-overlay", make_overlay},
+    [ROLE_REMOVE_OVERLAY] = {"remove-overlay", remove_overlay},
+};
+
+int
+role_find(const struct role_command *table, int count, const char *name)
+{
+	int i;
+
+	for (i = 0; i < count; i++)
+		if (strcmp(table[i].name, name) == 0)
+			return i;
+	return -1;
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Device-state files. A file comes from a user and may change while it is
+ * looked at, so it is copied first, never mapped.
+ */
+#include "qemu/devfile.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/sys.h"
+
+void
+devfile_free(struct devfile *file)
+{
+	if (file == NULL)
+		return;
+	stream_free(file->stream);
+	free(file->data);
+	free(file);
+}
+
+static int
+read_all(int fd, struct devfile *file, struct lf_error *error)
+{
+	struct stat st;
+
+	if (sys.fstat(fd, &st) < 0)
+		return error_sys(error, errno, "device state");
+	if (!S_ISREG(st.st_mode))
+		return error_set(
+		    error, EINVAL, "device state: not a regular file");
+	if (st.st_size <= 0 || (size_t)st.st_size > DEVFILE_BYTES_MAX)
+		return error_set(error, EINVAL,
+		    "device state: a file of %lld bytes, at most %lu are read",
+		    (long long)st.st_size, DEVFILE_BYTES_MAX);
+	file->data = sys.malloc((size_t)st.st_size);
+	if (file->data == NULL)
+		return error_nomem(error);
+	while (file->len < (size_t)st.st_size) {
+		ssize_t n = sys.pread(fd, (char *)file->data + file->len,
+		    (size_t)st.st_size - file->len, (off_t)file->len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return error_sys(
+			    error, errno, "device state: cannot read it");
+		if (n == 0)
+			break; /* it became shorter: the index will see */
+		file->len += (size_t)n;
+	}
+	return 0;
+}
+
+int
+devfile_read(int fd, const struct stream *like, struct devfile **ret_file,
+    struct lf_error *error)
+{
+	cleanup(devfile_free_p) struct devfile *file = NULL;
+	int rc;
+
+	file = sys.calloc(1, sizeof(*file));
+	if (file == NULL)
+		return error_nomem(error);
+	rc = read_all(fd, file, error);
+	if (rc == 0)
+		rc = stream_parse(
+		    file->data, file->len, like, &file->stream, error);
+	if (rc < 0)
+		return rc;
+	*ret_file = take_ptr(file);
+	return 0;
+}
+
+static int
+compare_cpu(const struct stream *mine, const struct stream_section *a,
+    const struct stream *other, const struct stream_section *b,
+    struct lf_error *error)
+{
+	size_t shorter = a->length < b->length ? a->length : b->length;
+	const uint8_t *x = mine->data + a->offset;
+	const uint8_t *y = other->data + b->offset;
+	char field[256];
+	size_t i;
+
+	for (i = 0; i < shorter && x[i] == y[i]; i++)
+		;
+	if (i == shorter && a->length == b->length)
+		return 0;
+	if (i == shorter && i > 0)
+		i--; /* one has a subsection more: name what is before */
+	vmdesc_name_offset(a->device, (uint32_t)i, field, sizeof(field));
+	return error_set(error, EINVAL,
+	    "the device state is not of this snapshot: vCPU %u differs from "
+	    "field '%s' on (byte %zu: 0x%02x there, 0x%02x here)",
+	    a->instance_id, field, i, y[i], x[i]);
+}
+
+int
+devfile_check(const struct stream *mine, const struct stream *other,
+    struct lf_error *error)
+{
+	size_t i;
+
+	if (mine->machine[0] != '\0' && other->machine[0] != '\0' &&
+	    strcmp(mine->machine, other->machine) != 0)
+		return error_set(error, EINVAL,
+		    "the device state is of a machine '%s', the snapshot of "
+		    "'%s'",
+		    other->machine, mine->machine);
+	for (i = 0; i < mine->section_count; i++) {
+		const struct stream_section *section = &mine->sections[i];
+		const struct stream_section *its =
+		    stream_find(other, section->name, section->instance_id);
+		int rc;
+
+		if (its == NULL)
+			return error_set(error, EINVAL,
+			    "the device state has no section '%s' (instance "
+			    "%u): it is of another domain",
+			    section->name, section->instance_id);
+		if (strcmp(section->name, "cpu") != 0)
+			continue;
+		rc = compare_cpu(mine, section, other, its, error);
+		if (rc < 0)
+			return rc;
+	}
+	for (i = 0; i < other->section_count; i++)
+		if (stream_find(mine, other->sections[i].name,
+			other->sections[i].instance_id) == NULL)
+			return error_set(error, EINVAL,
+			    "the device state has a section '%s' (instance "
+			    "%u), the snapshot has none",
+			    other->sections[i].name,
+			    other->sections[i].instance_id);
+	return 0;
+}
+
+int
+devfile_get_u32(const struct stream *stream,
+    const struct stream_section *section, const char *field, uint32_t *ret)
+{
+	const struct vmdesc_node *node;
+	uint32_t raw;
+
+	if (section->device == NULL)
+		return -ENOENT;
+	node = vmdesc_find(
+	    section->device->nodes, section->device->node_count, field, -1);
+	if (node == NULL || node->size != sizeof(raw))
+		return -ENOENT;
+	memcpy(
+	    &raw, stream->data + section->offset + node->offset, sizeof(raw));
+	*ret = be32toh(raw);
+	return 0;
+}
