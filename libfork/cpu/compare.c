@@ -181,7 +181,16 @@ compare_lapic(const struct cpu_state *wanted, const struct cpu_state *found,
 static bool
 msr_runs(uint32_t index)
 {
-	return index == MSR_TSC || index == MSR_APERF || index == MSR_MPERF;
+	switch (index) {
+	case MSR_TSC:
+	case MSR_APERF:
+	case MSR_MPERF:
+	case MSR_HV_VP_RUNTIME:
+	case MSR_HV_TIME_REF_COUNT:
+		return true;
+	default:
+		return false;
+	}
 }
 
 static int

@@ -17,6 +17,10 @@
 #define MSR_STAR         0xc0000081
 #define MSR_LSTAR        0xc0000082
 
+/* Hyper-V: the vCPU's run time and the reference clock, both running. */
+#define MSR_HV_VP_RUNTIME     0x40000010
+#define MSR_HV_TIME_REF_COUNT 0x40000020
+
 /* KVM's paravirtual clock, and what else makes KVM write guest memory. */
 #define MSR_KVM_WALL_CLOCK      0x11
 #define MSR_KVM_SYSTEM_TIME     0x12

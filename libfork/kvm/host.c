@@ -224,7 +224,7 @@ int
 host_measure_tsc(struct kvm_device *device, struct lf_error *error)
 {
 	struct probe_guest guest;
-	int rc = probe_guest_init(&guest, device, error);
+	int rc = probe_guest_init(&guest, device, 1, error);
 
 	if (rc == 0)
 		rc = measure_tsc(device, &guest, error);
@@ -287,7 +287,7 @@ static int
 probe(struct lf_host *host, struct kvm_device *device, struct lf_error *error)
 {
 	struct probe_guest guest;
-	int rc = probe_guest_init(&guest, device, error);
+	int rc = probe_guest_init(&guest, device, 1, error);
 
 	if (rc == 0)
 		rc = measure_speed(host, &guest, error);

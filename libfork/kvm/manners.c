@@ -120,18 +120,16 @@ measure(struct probe_guest *guest, enum kvm_access kind,
 int
 manners_measure(struct kvm_device *device, struct lf_error *error)
 {
+	struct probe_guest guest;
 	unsigned kind;
-	int rc = 0;
+	/* A vCPU each: an access not forgotten spoils what follows. */
+	int rc = probe_guest_init(&guest, device, KVM_ACCESS_COUNT, error);
 
 	for (kind = 0; rc == 0 && kind < KVM_ACCESS_COUNT; kind++) {
-		struct probe_guest guest;
-
-		/* A VM each: an access not forgotten spoils the next. */
-		rc = probe_guest_init(&guest, device, error);
-		if (rc == 0)
-			rc = measure(&guest, kind, &device->manners, error);
-		probe_guest_done(&guest);
+		guest.vcpu = vm_vcpu(guest.vm, kind);
+		rc = measure(&guest, kind, &device->manners, error);
 	}
+	probe_guest_done(&guest);
 	if (rc < 0)
 		return error_prefix(
 		    error, rc, "looking how KVM behaves at device accesses");

@@ -25,12 +25,13 @@ struct vm;
 
 struct probe_guest {
 	struct vm *vm;
-	struct vcpu *vcpu;
+	struct vcpu *vcpu; /* the one that is used now */
 	uint8_t *ram;
 };
 
+/* Makes a VM with so many vCPUs; the first one is chosen. */
 int probe_guest_init(struct probe_guest *guest, const struct kvm_device *device,
-    struct lf_error *error);
+    unsigned vcpus, struct lf_error *error);
 void probe_guest_done(struct probe_guest *guest);
 
 /*
