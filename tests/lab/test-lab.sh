@@ -27,16 +27,17 @@ trap 'rm -rf "$scratch"' EXIT
 export TMPDIR=$scratch/tmp
 mkdir "$TMPDIR"
 
-# Processes and files of a lab name its directory, which is below TMPDIR.
+# Processes of a lab have TMPDIR in their environment, its files lie there.
 left_behind() {
 	local file
-	grep -al -e "$TMPDIR/lab\." /proc/[0-9]*/cmdline 2>/dev/null |
+	env -u TMPDIR grep -alz "^TMPDIR=$TMPDIR" /proc/[0-9]*/environ |
 		while read -r file; do
-			tr '\0' ' ' <"$file" && echo
-		done 2>/dev/null
-	find "$TMPDIR" -mindepth 1 2>/dev/null
-	find /run/virtiofsd -name "${TMPDIR//\//.}*" 2>/dev/null
-}
+			tr '\0' ' ' <"${file%environ}cmdline"
+			echo
+		done
+	env -u TMPDIR find "$TMPDIR" -mindepth 1
+	env -u TMPDIR find /run/virtiofsd -name "${TMPDIR//\//.}*"
+} 2>/dev/null
 
 nothing_left() {
 	local i
@@ -131,7 +132,7 @@ ok "its failure is said" grep -q '^lab: the machine ended' "$scratch/error"
 ok "usage" is 2 $?
 
 for signal in TERM INT HUP KILL; do
-	(trap - INT; exec "$run" sleep 1000) &
+	env --default-signal=INT "$run" sleep 1000 &
 	ok "running" wait_until_running
 	kill -s $signal $!
 	wait $! 2>/dev/null
