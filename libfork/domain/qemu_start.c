@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <libfork/host.h>
+
 #include "base/error.h"
 #include "base/log.h"
 #include "base/sys.h"
@@ -94,6 +96,30 @@ start_process(struct qemu_domain *domain, bool incoming, struct lf_error *error)
 	return rc < 0 ? qemu_explain(domain, rc, error) : 0;
 }
 
+/*
+ * The accelerator is settled before the domain begins: its forks have to have
+ * the same one, on whatever host.
+ */
+static int
+choose_accelerator(struct lf_domain_config *config, struct lf_error *error)
+{
+	struct lf_host host;
+	char reason[256];
+	int rc;
+
+	if (config->accelerator != LF_ACCELERATOR_AUTO)
+		return 0;
+	rc = lf_host_probe(&host, error);
+	if (rc < 0)
+		return error_prefix(error, rc, "accelerator");
+	config->accelerator = lf_host_prefers_kvm(&host, reason, sizeof(reason))
+				  ? LF_ACCELERATOR_KVM
+				  : LF_ACCELERATOR_TCG;
+	log_info("domain '%s': accelerator %s: %s", config->name,
+	    lf_accelerator_name(config->accelerator), reason);
+	return 0;
+}
+
 int
 qemu_boot(const struct lf_domain_config *config, struct lf_launcher *launcher,
     struct qemu_domain **ret_domain, struct lf_error *error)
@@ -108,6 +134,8 @@ qemu_boot(const struct lf_domain_config *config, struct lf_launcher *launcher,
 		rc = lf_domain_config_copy(config, &domain->config, error);
 	if (rc == 0)
 		rc = lf_domain_config_complete(domain->config, error);
+	if (rc == 0)
+		rc = choose_accelerator(domain->config, error);
 	if (rc == 0)
 		rc = qemu_disks_from_config(
 		    &domain->disks, domain->config, error);

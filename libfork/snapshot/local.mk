@@ -4,3 +4,6 @@ libfork_sources += \
 	libfork/snapshot/regs.h \
 	libfork/snapshot/snapshot.c \
 	libfork/snapshot/snapshot.h
+
+# Device state.
+libfork_sources += libfork/snapshot/devstate.c

@@ -54,6 +54,23 @@ LF_API int lf_snapshot_send(
 LF_API int lf_snapshot_receive(
     int sock, struct lf_snapshot **ret_snapshot, struct lf_error *error);
 
+/*
+ * Writes the device state of a snapshot that comes from QEMU, whole, to `fd`
+ * from its position on. -EINVAL when the snapshot has none.
+ */
+LF_API int lf_snapshot_write_devstate(
+    const struct lf_snapshot *snapshot, int fd, struct lf_error *error);
+
+/*
+ * Whether a fork of this snapshot can be started with the device state in a
+ * file (`fd`, read from its beginning): its vCPUs have to be, byte for byte,
+ * where the snapshot's are. The file is one that lf_snapshot_write_devstate()
+ * wrote, or was made with QEMU's xen-save-devices-state while the parent stood
+ * stopped before its freeze. -EINVAL names the first field that differs.
+ */
+LF_API int lf_snapshot_check_devstate(
+    const struct lf_snapshot *snapshot, int fd, struct lf_error *error);
+
 /* --- from raw parts --- */
 
 struct lf_snapshot_builder;
