@@ -19,6 +19,10 @@ libfork_sources += \
 libfork_sources += \
 	libfork/qemu/devfile.c \
 	libfork/qemu/devfile.h \
+	libfork/qemu/gdb_client.c \
+	libfork/qemu/gdb_client.h \
+	libfork/qemu/gdb_packet.c \
+	libfork/qemu/gdb_packet.h \
 	libfork/qemu/guest_map.c \
 	libfork/qemu/guest_map.h \
 	libfork/qemu/launcher_spawn.c \
@@ -28,6 +32,8 @@ libfork_sources += \
 	libfork/qemu/program.h \
 	libfork/qemu/qmp.c \
 	libfork/qemu/qmp.h \
+	libfork/qemu/run_until.c \
+	libfork/qemu/run_until.h \
 	libfork/qemu/stream.c \
 	libfork/qemu/stream.h \
 	libfork/qemu/stream_ram.c \

@@ -343,6 +343,15 @@ take_event(struct qmp *qmp, const char *name, bool (*wanted)(const json_t *))
 	return NULL;
 }
 
+void
+qmp_drop_events(struct qmp *qmp, const char *name)
+{
+	json_t *event;
+
+	while ((event = take_event(qmp, name, NULL)) != NULL)
+		json_decref(event);
+}
+
 int
 qmp_wait_event(struct qmp *qmp, int timeout_ms, const char *name,
     bool (*wanted)(const json_t *data), json_t **ret_event,

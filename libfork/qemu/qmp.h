@@ -68,6 +68,9 @@ int qmp_read_events(struct qmp *qmp, struct lf_error *error);
 /* The oldest event, the caller's reference; NULL when there is none. */
 json_t *qmp_next_event(struct qmp *qmp);
 
+/* Takes all events of this name out of the queue. */
+void qmp_drop_events(struct qmp *qmp, const char *name);
+
 /*
  * Waits until an event of this name comes whose data `wanted` accepts (NULL:
  * any). Other events stay in the queue; this one is taken, and is the
