@@ -171,7 +171,7 @@ save_devstate(struct domain_process *p, struct job *job, struct lf_error *error)
 	rc = lf_domain_freeze(p->domain, &snapshot, error);
 	if (rc < 0)
 		return rc;
-	rc = error_set(error, ENOTSUP, "not yet");
+	rc = lf_snapshot_write_devstate(snapshot, fd, error);
 	lf_snapshot_unref(snapshot);
 	return rc;
 }

@@ -5,20 +5,20 @@
  * goes away meanwhile is an error; nobody waits for the next one.
  */
 #include <errno.h>
-#include <inttypes.h>
 #include <libfork/domain_config.h>
 #include <libfork/qemu.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "base/reader.h"
 #include "base/sys.h"
 #include "forkd/domain_process.h"
+#include "forkd/qcow2.h"
 
 /* forkd answers at once, but for a qemu-img on a slow disk. */
 #define NEED_MS 60000
@@ -134,47 +134,180 @@ domain_need(struct domain_process *p, enum role_need_id id,
 	return 0;
 }
 
+/* --- images --- */
+
+struct image {
+	bool qcow2;
+	struct qcow2 header; /* of a qcow2 */
+	uint64_t bytes;      /* of the disk */
+};
+
+/*
+ * What an image is (`format` NULL: whatever it is). Its content was made by a
+ * guest, maybe: this process is the place to look at it.
+ */
+static int
+look_at(struct domain_process *p, const char *path, const char *format,
+    struct image *ret, struct lf_error *error)
+{
+	cleanup_close int fd = -1;
+	json_t *result = NULL;
+	off_t end;
+	int rc;
+
+	rc = domain_need(p, ROLE_OPEN_IMAGE, json_pack("{s:s}", "path", path),
+	    NULL, 0, &result, &fd, 1, error);
+	json_decref(result);
+	if (rc < 0)
+		return rc;
+	*ret = (struct image){0};
+	if (format == NULL || strcmp(format, "raw") != 0) {
+		rc = qcow2_read(fd, path, &ret->header, error);
+		if (rc < 0)
+			return rc;
+		ret->qcow2 = rc > 0;
+		ret->bytes = ret->header.bytes;
+		if (format != NULL && !ret->qcow2)
+			return error_set(
+			    error, EINVAL, "image '%s' is not a qcow2", path);
+		return 0;
+	}
+	/* Works for block devices, too. */
+	end = sys.lseek(fd, 0, SEEK_END);
+	if (end < 0)
+		return error_sys(
+		    error, errno, "cannot find the size of '%s'", path);
+	ret->bytes = (uint64_t)end;
+	return 0;
+}
+
+/* Where a backing file lies: relative to the image that names it. */
+static int
+backing_path(const char *image, const char *name, char *ret_path, size_t size,
+    struct lf_error *error)
+{
+	const char *slash = strrchr(image, '/');
+	int dir = name[0] == '/' ? 0 : (int)(slash - image) + 1;
+
+	if ((size_t)snprintf(ret_path, size, "%.*s%s", dir, image, name) >=
+	    size)
+		return error_set(error, ENAMETOOLONG,
+		    "image '%s': its backing file's path is too long", image);
+	return 0;
+}
+
+/*
+ * Adds to a chain what its last image is based on, down to the one that is
+ * based on nothing: QEMU opens nothing that a header names.
+ */
+static int
+complete_chain(struct domain_process *p, json_t *chain, struct lf_error *error)
+{
+	for (;;) {
+		const json_t *last =
+		    json_array_get(chain, json_array_size(chain) - 1);
+		const char *path =
+		    json_string_value(json_object_get(last, "path"));
+		const char *format =
+		    json_string_value(json_object_get(last, "format"));
+		char below[LF_PATH_MAX + 1];
+		struct image image;
+		int rc;
+
+		if (strcmp(format, lf_disk_format_name(LF_DISK_QCOW2)) != 0)
+			return 0;
+		rc = look_at(p, path, format, &image, error);
+		if (rc < 0 || image.header.backing[0] == '\0')
+			return rc;
+		if (json_array_size(chain) >= LF_QEMU_LAYERS_MAX)
+			return error_set(error, EINVAL,
+			    "image '%s': more than %d images on each other",
+			    path, LF_QEMU_LAYERS_MAX);
+		if (image.header.format[0] == '\0')
+			return error_set(error, EINVAL,
+			    "image '%s' does not say which format its backing "
+			    "file has; use 'qemu-img rebase -u -F FORMAT'",
+			    path);
+		rc = backing_path(
+		    path, image.header.backing, below, sizeof(below), error);
+		if (rc < 0)
+			return rc;
+		if (json_array_append_new(
+			chain, json_pack("{s:s, s:s}", "path", below, "format",
+				   image.header.format)) < 0)
+			return error_nomem(error);
+	}
+}
+
 /* --- QEMU --- */
 
-static json_t *
-chain_value(const struct lf_qemu_chain *chain)
+static int
+chain_value(struct domain_process *p, const struct lf_qemu_chain *chain,
+    json_t **ret_value, struct lf_error *error)
 {
 	json_t *value = json_array();
+	int rc = 0;
 	size_t i;
 
 	for (i = 0; i < chain->count; i++)
-		json_array_append_new(
-		    value, json_pack("{s:s, s:s}", "path",
-			       chain->layers[i].path, "format",
-			       lf_disk_format_name(chain->layers[i].format)));
-	return value;
+		if (json_array_append_new(value,
+			json_pack("{s:s, s:s}", "path", chain->layers[i].path,
+			    "format",
+			    lf_disk_format_name(chain->layers[i].format))) < 0)
+			rc = error_nomem(error);
+	if (rc == 0 && chain->count > 0)
+		rc = complete_chain(p, value, error);
+	if (rc < 0)
+		json_decref(value);
+	else
+		*ret_value = value;
+	return rc;
 }
 
-static json_t *
-request_value(const struct lf_qemu_request *request, struct lf_error *error)
+/* The files of all disks and of the flash variables, into the arguments. */
+static int
+add_files(struct domain_process *p, const struct lf_qemu_request *request,
+    json_t *arguments, struct lf_error *error)
 {
-	cleanup_free char *text = NULL;
-	json_t *value, *disks;
+	json_t *disks, *chain = NULL;
+	int rc = 0;
 	size_t i;
 
-	if (lf_domain_config_to_json(request->config, &text, error) < 0)
-		return NULL;
-	value = json_pack("{s:o, s:i, s:b, s:b}", "config",
-	    json_loads(text, 0, NULL), "ram", 0, "share-ram",
-	    request->share_ram, "incoming", request->incoming);
-	if (value == NULL)
-		return NULL;
 	if (request->disks != NULL) {
 		disks = json_array();
-		for (i = 0; i < request->config->disk_count; i++)
-			json_array_append_new(
-			    disks, chain_value(&request->disks[i]));
-		json_object_set_new(value, "disks", disks);
+		json_object_set_new(arguments, "disks", disks);
+		for (i = 0; rc == 0 && i < request->config->disk_count; i++) {
+			rc = chain_value(p, &request->disks[i], &chain, error);
+			if (rc == 0)
+				json_array_append_new(disks, chain);
+		}
 	}
-	if (request->nvram != NULL)
-		json_object_set_new(
-		    value, "nvram", chain_value(request->nvram));
-	return value;
+	if (rc == 0 && request->nvram != NULL) {
+		rc = chain_value(p, request->nvram, &chain, error);
+		if (rc == 0)
+			json_object_set_new(arguments, "nvram", chain);
+	}
+	return rc;
+}
+
+static int
+make_arguments(struct domain_process *p, const struct lf_qemu_request *request,
+    json_t **ret_arguments, struct lf_error *error)
+{
+	json_t *arguments;
+	int rc;
+
+	arguments = json_pack("{s:i, s:b, s:b}", "ram", 0, "share-ram",
+	    request->share_ram, "incoming", request->incoming);
+	if (arguments == NULL)
+		return error_nomem(error);
+	rc = add_files(p, request, arguments, error);
+	if (rc < 0) {
+		json_decref(arguments);
+		return rc;
+	}
+	*ret_arguments = arguments;
+	return 0;
 }
 
 static int
@@ -182,11 +315,14 @@ start_qemu(struct lf_launcher *launcher, const struct lf_qemu_request *request,
     struct lf_qemu_process *ret_process, struct lf_error *error)
 {
 	struct domain_process *p = launcher->opaque;
-	json_t *result = NULL;
+	json_t *arguments = NULL, *result = NULL;
 	int fds[3], rc;
 
-	rc = domain_need(p, ROLE_START_QEMU, request_value(request, error),
-	    &request->ram_fd, 1, &result, fds, 3, error);
+	rc = make_arguments(p, request, &arguments, error);
+	if (rc < 0)
+		return rc;
+	rc = domain_need(p, ROLE_START_QEMU, arguments, &request->ram_fd, 1,
+	    &result, fds, 3, error);
 	if (rc < 0)
 		return rc;
 	*ret_process = (struct lf_qemu_process){
@@ -217,91 +353,6 @@ end_qemu(struct lf_launcher *launcher, struct lf_qemu_process *process)
 
 /* --- overlays --- */
 
-/* Offsets in a qcow2 header, docs/interop/qcow2.txt of QEMU; big-endian. */
-#define QCOW2_MAGIC        0x514649fb
-#define QCOW2_HEADER_BYTES 32
-#define QCOW2_NAME_MAX     1023
-
-struct image {
-	bool qcow2;
-	uint64_t bytes;                   /* of the disk */
-	char backing[QCOW2_NAME_MAX + 1]; /* "" without */
-};
-
-static int
-read_qcow2(int fd, const char *path, struct image *ret, struct lf_error *error)
-{
-	uint8_t header[QCOW2_HEADER_BYTES];
-	struct reader r;
-	uint32_t magic = 0, version, name_len, cluster_bits;
-	uint64_t name_at;
-	int rc;
-
-	ret->qcow2 = false;
-	ret->backing[0] = '\0';
-	if (sys.pread(fd, header, sizeof(header), 0) != (ssize_t)sizeof(header))
-		return 0;
-	reader_init(&r, header, sizeof(header), path);
-	rc = reader_be32(&r, "magic", &magic, error);
-	if (rc < 0 || magic != QCOW2_MAGIC)
-		return rc;
-	rc = reader_be32(&r, "version", &version, error);
-	if (rc == 0)
-		rc = reader_be64(&r, "backing file's place", &name_at, error);
-	if (rc == 0)
-		rc = reader_be32(&r, "backing file's length", &name_len, error);
-	if (rc == 0)
-		rc = reader_be32(&r, "cluster bits", &cluster_bits, error);
-	if (rc == 0)
-		rc = reader_be64(&r, "size", &ret->bytes, error);
-	if (rc < 0)
-		return rc;
-	if (name_at != 0 && (name_len > QCOW2_NAME_MAX || name_at > INT32_MAX ||
-				sys.pread(fd, ret->backing, name_len,
-				    (off_t)name_at) != (ssize_t)name_len))
-		return error_set(error, EBADMSG,
-		    "image '%s': the backing file's name cannot be read", path);
-	ret->backing[name_at != 0 ? name_len : 0] = '\0';
-	ret->qcow2 = true;
-	return 0;
-}
-
-/*
- * What an image is. Its content was made by a guest, maybe: this process is
- * the place to look at it.
- */
-static int
-look_at(struct domain_process *p, const char *path, const char *format,
-    struct image *ret, struct lf_error *error)
-{
-	cleanup_close int fd = -1;
-	json_t *result = NULL;
-	off_t end;
-	int rc;
-
-	rc = domain_need(p, ROLE_OPEN_IMAGE, json_pack("{s:s}", "path", path),
-	    NULL, 0, &result, &fd, 1, error);
-	json_decref(result);
-	if (rc < 0)
-		return rc;
-	if (format == NULL || strcmp(format, "raw") != 0) {
-		rc = read_qcow2(fd, path, ret, error);
-		if (rc < 0 || format == NULL)
-			return rc;
-		return ret->qcow2 ? 0
-				  : error_set(error, EINVAL,
-					"image '%s' is not a qcow2", path);
-	}
-	/* Works for block devices, too. */
-	end = sys.lseek(fd, 0, SEEK_END);
-	if (end < 0)
-		return error_sys(
-		    error, errno, "cannot find the size of '%s'", path);
-	ret->qcow2 = false;
-	ret->bytes = (uint64_t)end;
-	return 0;
-}
-
 /* 1: a file of this name is there and is what it has to be. */
 static int
 check_existing(struct domain_process *p,
@@ -317,7 +368,7 @@ check_existing(struct domain_process *p,
 		return 0;
 	if (rc < 0)
 		return rc;
-	if (image.qcow2 && strcmp(image.backing, request->backing) == 0)
+	if (image.qcow2 && strcmp(image.header.backing, request->backing) == 0)
 		return 1;
 	return error_set(error, EEXIST,
 	    "'%s' exists and is no qcow2 on '%s'; give the fork's disk "

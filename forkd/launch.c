@@ -4,6 +4,7 @@
  */
 #include "forkd/launch.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -308,7 +309,13 @@ spawn_qemu(struct daemon *daemon, struct domain *domain, struct start *s,
 		close_fd(go);
 		return rc;
 	}
-	return spawn_go(go, error);
+	rc = spawn_go(go, error);
+	if (rc < 0)
+		return rc;
+	/* From now on the domain is one with these files. */
+	lf_domain_config_free(domain->config);
+	domain->config = take_ptr(s->config);
+	return 0;
 }
 
 static int
@@ -488,18 +495,21 @@ overlay_path(struct daemon *daemon, const struct domain *domain,
 {
 	const char *path = string_argument(request, "path");
 	const char *label = string_argument(request, "label");
+	char *name;
 	size_t i;
 
 	if (path == NULL) {
-		if (label == NULL ||
-		    label[strspn(label,
-			"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-			"0123456789-_")] != '\0')
-			return error_set(error, EINVAL,
-			    "an overlay needs a path or a proper label");
-		*ret_path = rundir_path(
-		    "%s/%u-%s.qcow2", daemon->overlay_dir, domain->id, label);
-		return *ret_path != NULL ? 0 : error_nomem(error);
+		*ret_path = rundir_path("%s/%u-%s.qcow2", daemon->overlay_dir,
+		    domain->id, label != NULL ? label : "disk");
+		if (*ret_path == NULL)
+			return error_nomem(error);
+		/* A domain's name may have anything in it. */
+		name = *ret_path + strlen(daemon->overlay_dir) + 1;
+		for (; *name != '\0'; name++)
+			if (!isalnum((unsigned char)*name) &&
+			    strchr(".-_", *name) == NULL)
+				*name = '_';
+		return 0;
 	}
 	for (i = 0; i < domain->config->disk_count; i++)
 		if (strcmp(domain->config->disks[i].path, path) == 0)

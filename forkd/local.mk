@@ -32,6 +32,8 @@ forkd_libforkd_la_SOURCES = \
 	forkd/life.h \
 	forkd/peer.c \
 	forkd/peer.h \
+	forkd/qcow2.c \
+	forkd/qcow2.h \
 	forkd/registry.c \
 	forkd/registry.h \
 	forkd/registry_file.c \

@@ -51,8 +51,8 @@ const struct role_command role_commands[ROLE_COMMAND_COUNT] = {
     [ROLE_SEND_SNAPSHOT] = {"send-snapshot", send_snapshot},
 };
 
+/* The configuration is the one on record. */
 static const struct control_argument start_qemu[] = {
-    {"config", CONTROL_OBJECT, true, 0, "complete configuration"},
     {"ram", CONTROL_FD, true, 0, "guest memory"},
     {"share-ram", CONTROL_BOOL, true, 0, "not copy-on-write"},
     {"incoming", CONTROL_BOOL, true, 0, "to be given a state"},
@@ -71,7 +71,7 @@ static const struct control_argument make_overlay[] = {
     {"format", CONTROL_STRING, true, 16, "the format of it"},
     {"bytes", CONTROL_UINT, true, INT64_MAX, "size of the disk"},
     {"path", CONTROL_STRING, false, PATH_BYTES, "file to make"},
-    {"label", CONTROL_STRING, false, 64, "part of a chosen name"},
+    {"label", CONTROL_STRING, false, 128, "part of a chosen name"},
     END,
 };
 

@@ -83,10 +83,10 @@ const struct sandbox_call sandbox_calls[] = {
     {NR(gettimeofday), ALL, "time limits"},
 
     /* Threads and signals of this process. */
-    {NR(futex), ALL, "locks"},
+    {NR(futex), ALL, "locks between threads"},
     {NR(set_robust_list), ALL, "C library, in a new thread"},
     {NR(rseq), ALL, "C library, in a new thread"},
-    {NR(sched_yield), ALL, "locks"},
+    {NR(sched_yield), ALL, "locks between threads"},
     {NR(sched_getaffinity), ALL, "how many threads make sense"},
     {NR(rt_sigaction), ALL, "a signal that stops a vCPU"},
     {NR(rt_sigprocmask), ALL, "C library, around a new thread"},

@@ -23,9 +23,17 @@ unit_tests += tests/unit/test_domain_config
 tests_unit_test_domain_config_CPPFLAGS = $(test_cppflags)
 tests_unit_test_domain_config_LDADD = tests/lib/libtest.la $(test_libs)
 
+unit_tests += tests/unit/test_forkd
+tests_unit_test_forkd_CPPFLAGS = $(test_cppflags) $(EVENT_CFLAGS)
+tests_unit_test_forkd_LDADD = forkd/libforkd.la tests/lib/libtest.la $(test_libs)
+
 unit_tests += tests/unit/test_memory
 tests_unit_test_memory_CPPFLAGS = $(test_cppflags)
 tests_unit_test_memory_LDADD = tests/lib/libtest.la $(test_libs)
+
+unit_tests += tests/unit/test_sandbox
+tests_unit_test_sandbox_CPPFLAGS = $(test_cppflags)
+tests_unit_test_sandbox_LDADD = forkd/libforkd.la $(test_libs)
 
 unit_tests += tests/unit/test_symbols
 tests_unit_test_symbols_CPPFLAGS = $(test_cppflags)
