@@ -20,7 +20,9 @@ test_libs = libfork/libcore.la $(CRITERION_LIBS)
 noinst_LTLIBRARIES += tests/lib/libtest.la
 tests_lib_libtest_la_SOURCES = \
 	tests/lib/fault.c \
-	tests/lib/fault.h
+	tests/lib/fault.h \
+	tests/lib/guest_vm.c \
+	tests/lib/guest_vm.h
 tests_lib_libtest_la_CPPFLAGS = $(test_cppflags)
 
 include tests/guest/local.mk

@@ -4,6 +4,7 @@ if HAVE_CRITERION
 tcg_tests = \
 	tests/tcg/test_argv_qemu \
 	tests/tcg/test_run_until
+	tests/tcg/test_full_fork
 
 check_PROGRAMS += $(tcg_tests)
 TESTS += $(tcg_tests)
@@ -17,4 +18,6 @@ tcg_linux_guest = tests/tcg/linux_guest.c tests/tcg/linux_guest.h
 tests_tcg_test_run_until_SOURCES = tests/tcg/test_run_until.c $(tcg_linux_guest)
 tests_tcg_test_run_until_CPPFLAGS = $(test_cppflags)
 tests_tcg_test_run_until_LDADD = $(test_libs) $(JANSSON_LIBS)
+tests_tcg_test_full_fork_CPPFLAGS = $(test_cppflags)
+tests_tcg_test_full_fork_LDADD = tests/lib/libtest.la $(test_libs)
 endif
