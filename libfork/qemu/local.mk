@@ -48,3 +48,17 @@ libfork_sources += \
 # Device-state files for people.
 libfork_sources += \
 	libfork/qemu/devstate.c
+
+# The vCPU sections, read and written.
+libfork_sources += \
+	libfork/qemu/apic_section.c \
+	libfork/qemu/apic_section.h \
+	libfork/qemu/cpu_msrs.def \
+	libfork/qemu/cpu_section.c \
+	libfork/qemu/cpu_section.h \
+	libfork/qemu/cpu_translate.c \
+	libfork/qemu/cpu_translate.h \
+	libfork/qemu/vmstate.c \
+	libfork/qemu/vmstate.h \
+	libfork/qemu/xsave_layout.c \
+	libfork/qemu/xsave_layout.h
