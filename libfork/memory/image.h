@@ -22,7 +22,8 @@
 /* A delta with more runs becomes a new base. */
 #define RAM_RUNS_MAX   2048
 
-#define RAM_FILES_MAX  64
+/* With a delta and a device stream they still fit into one message. */
+#define RAM_FILES_MAX  60
 #define RAM_BLOCKS_MAX 256
 
 /* One file of guest memory, shared by reference. */

@@ -4,6 +4,7 @@
  */
 #include "snapshot/snapshot.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -12,6 +13,8 @@
 #include "base/sys.h"
 #include "cpu/cpuid.h"
 #include "cpu/state.h"
+#include "memory/delta.h"
+#include "memory/view.h"
 
 int
 snapshot_new(struct lf_snapshot **ret_snapshot, struct lf_error *error)
@@ -22,6 +25,7 @@ snapshot_new(struct lf_snapshot **ret_snapshot, struct lf_error *error)
 		return error_nomem(error);
 	snapshot->refs = 1;
 	snapshot->devstate_fd = -1;
+	pthread_mutex_init(&snapshot->lock, NULL);
 	*ret_snapshot = snapshot;
 	return 0;
 }
@@ -50,7 +54,67 @@ lf_snapshot_unref(struct lf_snapshot *snapshot)
 	close_fd(snapshot->devstate_fd);
 	json_decref(snapshot->configuration);
 	json_decref(snapshot->disk_files);
+	pthread_mutex_destroy(&snapshot->lock);
 	free(snapshot);
+}
+
+DEFINE_CLEANUP(struct lf_snapshot *, lf_snapshot_unref);
+
+int
+snapshot_new_like(const struct lf_snapshot *from,
+    struct lf_snapshot **ret_snapshot, struct lf_error *error)
+{
+	cleanup(lf_snapshot_unref_p) struct lf_snapshot *snapshot = NULL;
+	int rc;
+
+	rc = snapshot_new(&snapshot, error);
+	if (rc == 0)
+		rc = memory_map_copy(&snapshot->map, &from->map, error);
+	if (rc < 0)
+		return rc;
+	if (from->cpuid != NULL) {
+		snapshot->cpuid = sys.malloc(sizeof(*snapshot->cpuid));
+		if (snapshot->cpuid == NULL)
+			return error_nomem(error);
+		*snapshot->cpuid = *from->cpuid;
+	}
+	if (from->devstate_fd >= 0) {
+		snapshot->devstate_fd =
+		    sys.fcntl(from->devstate_fd, F_DUPFD_CLOEXEC, 0);
+		if (snapshot->devstate_fd < 0)
+			return error_sys(error, errno,
+			    "cannot duplicate the device stream's descriptor");
+		snapshot->devstate_length = from->devstate_length;
+	}
+	snapshot->irqchip = from->irqchip;
+	snapshot->configuration = json_incref(from->configuration);
+	snapshot->disk_files = json_incref(from->disk_files);
+	*ret_snapshot = take_ptr(snapshot);
+	return 0;
+}
+
+int
+snapshot_image(struct lf_snapshot *snapshot, struct ram_image **ret_image,
+    struct lf_error *error)
+{
+	struct ram_image *image;
+	int rc = 0;
+
+	pthread_mutex_lock(&snapshot->lock);
+	image = snapshot->image;
+	/* Two mappings per run; each fork holds a reference. */
+	if (image->run_count * 2 * lf_snapshot_refs(snapshot) >
+	    memory_view_mappings_max() / 2) {
+		rc = delta_flatten(image, &image, error);
+		if (rc == 0) {
+			ram_image_unref(snapshot->image);
+			snapshot->image = image;
+		}
+	}
+	if (rc == 0)
+		*ret_image = ram_image_ref(image);
+	pthread_mutex_unlock(&snapshot->lock);
+	return rc;
 }
 
 int

@@ -10,6 +10,7 @@
 #define SNAPSHOT_SNAPSHOT_H
 
 #include <jansson.h>
+#include <pthread.h>
 #include <libfork/snapshot.h>
 
 #include "memory/image.h"
@@ -21,13 +22,19 @@ struct cpu_state;
 #define SNAPSHOT_VCPUS_MAX 255
 
 struct lf_snapshot {
-	unsigned refs; /* atomic */
+	unsigned refs;        /* atomic */
+	pthread_mutex_t lock; /* image; vcpus until they are complete */
 	struct memory_map map;
 	struct ram_image *image; /* a reference */
 
 	/* Owned array of vcpu_count pointers, all set or all NULL. */
 	unsigned vcpu_count;
 	struct cpu_state **vcpus;
+	/*
+	 * Every group that the host knows is in them: they do not change any
+	 * more. A snapshot from raw parts is completed by its first fork.
+	 */
+	bool complete; /* atomic */
 
 	/* What the guest sees of its CPU; owned, NULL: all that the host has.
 	 */
@@ -56,6 +63,18 @@ int snapshot_new(struct lf_snapshot **ret_snapshot, struct lf_error *error);
  * and there is at least one vCPU.
  */
 int snapshot_check(const struct lf_snapshot *snapshot, struct lf_error *error);
+
+/* A snapshot with the same map, CPU and devices; no image, no vCPUs. */
+int snapshot_new_like(const struct lf_snapshot *from,
+    struct lf_snapshot **ret_snapshot, struct lf_error *error);
+
+/*
+ * The image, as a new reference, for one more fork in this process. An image
+ * whose delta would fill half of the process's memory mappings with this fork
+ * is flattened first; its content is the same.
+ */
+int snapshot_image(struct lf_snapshot *snapshot, struct ram_image **ret_image,
+    struct lf_error *error);
 
 /* Adds the next vCPU's state; takes it over when it succeeds. */
 int snapshot_add_vcpu(struct lf_snapshot *snapshot, struct cpu_state *state,
