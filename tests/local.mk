@@ -19,10 +19,15 @@ test_libs = libfork/libcore.la $(CRITERION_LIBS)
 # Helpers that all test programs link.
 noinst_LTLIBRARIES += tests/lib/libtest.la
 tests_lib_libtest_la_SOURCES = \
+	tests/lib/count.c \
+	tests/lib/count.h \
 	tests/lib/fault.c \
 	tests/lib/fault.h \
 	tests/lib/guest_vm.c \
 	tests/lib/guest_vm.h
+	tests/lib/micro.c \
+	tests/lib/micro.h \
+	tests/lib/micro_code.S
 tests_lib_libtest_la_CPPFLAGS = $(test_cppflags)
 
 include tests/guest/local.mk
@@ -30,6 +35,7 @@ include tests/lab/local.mk
 include tests/tree/local.mk
 include tests/unit/local.mk
 include tests/tcg/local.mk
+include tests/kvm/local.mk
 include tests/fuzz/local.mk
 
 # Builds and runs all tests, then prints the closing line. One test at a time:

@@ -1,11 +1,407 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The kvm backend: a domain whose vCPUs this process runs itself, without a
- * device model.
+ * device model. This file makes it out of a view, a VM shell and the
+ * snapshot's states, and looks inside it.
  */
+#include "domain/kvm.h"
+
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/sys.h"
+#include "cpu/cpuid.h"
 #include "domain/backend.h"
+#include "domain/pool.h"
+#include "kvm/device.h"
+#include "kvm/vcpu.h"
+#include "kvm/vcpu_state.h"
+#include "snapshot/regs.h"
+#include "snapshot/snapshot.h"
+
+/* --- memory --- */
+
+/*
+ * A memslot per range, numbered like it. Regions and read-only ranges are not
+ * logged: a region is never restored, and the guest cannot write the other.
+ */
+static int
+add_memslots(struct kvm_domain *kvm, struct lf_error *error)
+{
+	const struct memory_view *view = kvm->view;
+	size_t i;
+	int rc = 0;
+
+	for (i = 0; i < view->range_count && rc == 0; i++) {
+		const struct view_range *range = &view->ranges[i];
+		struct vm_memslot slot = {
+		    .id = (uint32_t)i,
+		    .gpa = range->gpa,
+		    .length = range->length,
+		    .memory = range->memory,
+		};
+
+		if (range->flags & MEMORY_READONLY)
+			slot.flags = VM_MEMSLOT_READONLY;
+		else if (range->first_page != VIEW_NO_PAGE)
+			slot.flags = VM_MEMSLOT_LOG;
+		rc = vm_set_memslot(kvm->vm, &slot, error);
+	}
+	return rc;
+}
+
+/* Room for the dirty bitmap of the largest slot. */
+static int
+make_bitmap(struct kvm_domain *kvm, struct lf_error *error)
+{
+	uint64_t largest = 0;
+	size_t i;
+
+	for (i = 0; i < kvm->view->range_count; i++)
+		if (kvm->view->ranges[i].length > largest)
+			largest = kvm->view->ranges[i].length;
+	kvm->bitmap = sys.calloc(largest / PAGE_BYTES / 64 + 1, 8);
+	return kvm->bitmap != NULL ? 0 : error_nomem(error);
+}
+
+static int
+make_memory(struct kvm_domain *kvm, const struct lf_fork_options *options,
+    struct lf_error *error)
+{
+	struct lf_snapshot *snapshot = kvm->domain->origin;
+	struct ram_image *image;
+	int rc;
+
+	rc = snapshot_image(snapshot, &image, error);
+	if (rc < 0)
+		return rc;
+	rc = memory_view_new(&snapshot->map, image, options->regions,
+	    options->region_count, &kvm->view, error);
+	ram_image_unref(image);
+	if (rc == 0)
+		rc = dirty_set_init(&kvm->set, kvm->view, error);
+	if (rc == 0)
+		rc = add_memslots(kvm, error);
+	if (rc == 0 && kvm->method == LF_RESET_BITMAP)
+		rc = make_bitmap(kvm, error);
+	return rc;
+}
+
+/* --- the VM and its vCPUs --- */
+
+static enum vcpu_interrupts
+interrupts_for(const struct kvm_domain *kvm, enum lf_interrupts wanted)
+{
+	/* Without an interrupt controller there is nothing to hold back. */
+	if (kvm->domain->origin->irqchip == LF_IRQCHIP_NONE)
+		return VCPU_INTERRUPTS_ALL;
+	switch (wanted) {
+	case LF_INTERRUPTS_BLOCK:
+		return VCPU_INTERRUPTS_BLOCK;
+	case LF_INTERRUPTS_IPI:
+		return VCPU_INTERRUPTS_IPI;
+	case LF_INTERRUPTS_ALL:
+		return VCPU_INTERRUPTS_ALL;
+	default:
+		/* A TLB shootdown among several vCPUs must not hang. */
+		return kvm->vcpu_count == 1 ? VCPU_INTERRUPTS_BLOCK
+					    : VCPU_INTERRUPTS_IPI;
+	}
+}
+
+static int
+make_vm(struct kvm_domain *kvm, const struct lf_fork_options *options,
+    struct lf_error *error)
+{
+	static const enum vm_irqchip irqchips[] = {
+	    [LF_IRQCHIP_NONE] = VM_IRQCHIP_NONE,
+	    [LF_IRQCHIP_LAPIC] = VM_IRQCHIP_LAPIC,
+	    [LF_IRQCHIP_FULL] = VM_IRQCHIP_FULL,
+	};
+	const struct lf_snapshot *snapshot = kvm->domain->origin;
+	struct vm_recipe recipe = {
+	    .cpuid = snapshot->cpuid,
+	    .vcpus = kvm->vcpu_count,
+	    .irqchip = irqchips[snapshot->irqchip],
+	    .ring_entries = options->ring_entries,
+	};
+	const struct kvm_device *device;
+	unsigned i;
+	int rc;
+
+	if (recipe.ring_entries == 0)
+		recipe.ring_entries = KVM_RING_ENTRIES_DEFAULT;
+	if (kvm->method == LF_RESET_BITMAP)
+		recipe.ring_entries = 0;
+	if (snapshot->irqchip != LF_IRQCHIP_NONE)
+		recipe.caps |= VM_CAP_X2APIC_API;
+	if (options->msr_exits)
+		recipe.caps |= VM_CAP_MSR_EXITS;
+	rc = kvm_device_get(&device, error);
+	if (rc == 0)
+		rc = pool_take(options->pool, device, &recipe, &kvm->vm, error);
+	for (i = 0; i < kvm->vcpu_count && rc == 0; i++) {
+		struct vcpu *vcpu = vm_vcpu(kvm->vm, i);
+
+		vcpu_set_pv_clock(vcpu, options->pv_clock);
+		rc = vcpu_set_interrupts(
+		    vcpu, interrupts_for(kvm, options->interrupts), error);
+	}
+	return rc;
+}
+
+static int
+load_states(struct kvm_domain *kvm, struct lf_error *error)
+{
+	const struct lf_snapshot *snapshot = kvm->domain->origin;
+	uint64_t tsc = vcpu_state_host_tsc();
+	unsigned i;
+	int rc = 0;
+
+	for (i = 0; i < kvm->vcpu_count && rc == 0; i++)
+		rc = vcpu_state_set(vm_vcpu(kvm->vm, i), CPU_GROUP_ALL,
+		    snapshot->vcpus[i], tsc, error);
+	return rc;
+}
+
+/*
+ * A snapshot from raw parts says nothing about most groups: they are a vCPU's
+ * after power-on. The first fork writes down what that is, so that resets and
+ * all other forks have it.
+ */
+static int
+complete_states(struct kvm_domain *kvm, struct lf_error *error)
+{
+	struct lf_snapshot *snapshot = kvm->domain->origin;
+	unsigned i;
+
+	for (i = 0; i < kvm->vcpu_count; i++) {
+		struct cpu_state *state = vcpu_state_new(vm_device(kvm->vm));
+		int rc;
+
+		if (state == NULL)
+			return error_nomem(error);
+		rc = vcpu_state_get(
+		    vm_vcpu(kvm->vm, i), CPU_GROUP_ALL, state, error);
+		if (rc < 0) {
+			cpu_state_free(state);
+			return rc;
+		}
+		cpu_state_free(snapshot->vcpus[i]);
+		snapshot->vcpus[i] = state;
+	}
+	snapshot->complete = true;
+	return 0;
+}
+
+static int
+make_states(struct kvm_domain *kvm, struct lf_error *error)
+{
+	struct lf_snapshot *snapshot = kvm->domain->origin;
+	int rc = 0;
+
+	if (!__atomic_load_n(&snapshot->complete, __ATOMIC_ACQUIRE)) {
+		pthread_mutex_lock(&snapshot->lock);
+		if (!snapshot->complete) {
+			rc = load_states(kvm, error);
+			if (rc == 0)
+				rc = complete_states(kvm, error);
+		}
+		pthread_mutex_unlock(&snapshot->lock);
+	}
+	if (rc == 0)
+		rc = load_states(kvm, error);
+	kvm->wanted = snapshot->vcpus;
+	return rc;
+}
+
+/* --- birth and death --- */
+
+static void
+kvm_domain_free(struct kvm_domain *kvm)
+{
+	if (kvm == NULL)
+		return;
+	kvm_run_done(kvm);
+	vm_free(kvm->vm);
+	dirty_set_done(&kvm->set);
+	memory_view_free(kvm->view);
+	free(kvm->bitmap);
+	free(kvm);
+}
+
+static int
+check_options(const struct lf_domain *domain,
+    const struct lf_fork_options *options, struct lf_error *error)
+{
+	const struct lf_snapshot *snapshot = domain->origin;
+
+	if (snapshot->vcpus == NULL)
+		return error_set(error, ENOTSUP,
+		    "the snapshot has no vCPU states: it can be forked with a "
+		    "device model only");
+	if (options->io_policy == LF_IO_LAUNCH)
+		return error_set(error, ENOTSUP,
+		    "a device model cannot be launched late in this version");
+	if ((unsigned)options->io_policy > LF_IO_LAUNCH ||
+	    (unsigned)options->interrupts > LF_INTERRUPTS_ALL ||
+	    (unsigned)options->reset_method > LF_RESET_DONTNEED ||
+	    (options->reset_groups & ~LF_RESET_ALL) != 0)
+		return error_set(error, EINVAL, "unknown fork option");
+	return 0;
+}
+
+static int
+backend_fork(struct lf_domain *domain, const struct lf_fork_options *options,
+    struct lf_error *error)
+{
+	struct kvm_domain *kvm;
+	int rc;
+
+	rc = check_options(domain, options, error);
+	if (rc < 0)
+		return rc;
+	kvm = sys.calloc(1, sizeof(*kvm));
+	if (kvm == NULL)
+		return error_nomem(error);
+	kvm->domain = domain;
+	kvm->event_fd = -1;
+	kvm->vcpu_count = domain->origin->vcpu_count;
+	kvm->method = options->reset_method;
+	kvm->io_policy = options->io_policy;
+	kvm->verify_every = options->verify_every;
+	kvm->groups = kvm_reset_groups(options->reset_groups);
+	kvm->reset_memory = (options->reset_groups & LF_RESET_MEMORY) != 0;
+
+	rc = make_vm(kvm, options, error);
+	if (rc == 0)
+		rc = make_memory(kvm, options, error);
+	if (rc == 0)
+		rc = make_states(kvm, error);
+	if (rc == 0)
+		rc = kvm_run_start(kvm, error);
+	if (rc < 0) {
+		kvm_domain_free(kvm);
+		return rc;
+	}
+	domain->impl = kvm;
+	return 0;
+}
+
+static void
+backend_free(struct lf_domain *domain)
+{
+	kvm_domain_free(domain->impl);
+}
+
+/* --- looking inside --- */
+
+static int
+backend_memory_read(struct lf_domain *domain, uint64_t gpa, void *buf,
+    size_t len, struct lf_error *error)
+{
+	const struct kvm_domain *kvm = domain->impl;
+	int rc = memory_view_check(kvm->view, gpa, len, error);
+
+	if (rc == 0)
+		memory_view_read(kvm->view, gpa, buf, len);
+	return rc;
+}
+
+static int
+backend_memory_write(struct lf_domain *domain, uint64_t gpa, const void *bytes,
+    size_t len, struct lf_error *error)
+{
+	struct kvm_domain *kvm = domain->impl;
+	int rc = memory_view_check(kvm->view, gpa, len, error);
+
+	return rc == 0 ? dirty_set_write(&kvm->set, gpa, bytes, len, error)
+		       : rc;
+}
+
+static int
+find_vcpu(const struct kvm_domain *kvm, unsigned index, struct vcpu **ret_vcpu,
+    struct lf_error *error)
+{
+	if (index >= kvm->vcpu_count)
+		return error_set(error, EINVAL,
+		    "there is no vCPU %u, the domain has %u", index,
+		    kvm->vcpu_count);
+	*ret_vcpu = vm_vcpu(kvm->vm, index);
+	return 0;
+}
+
+static int
+backend_read_regs(struct lf_domain *domain, unsigned index,
+    struct lf_vcpu_regs *ret_regs, struct lf_error *error)
+{
+	struct vcpu *vcpu = NULL;
+	struct cpu_regs regs;
+	struct cpu_sregs sregs;
+	int rc = find_vcpu(domain->impl, index, &vcpu, error);
+
+	if (rc == 0)
+		rc = vcpu_get_regs(vcpu, &regs, error);
+	if (rc == 0)
+		rc = vcpu_get_sregs(vcpu, &sregs, error);
+	if (rc == 0)
+		regs_from_state(&regs, &sregs, ret_regs);
+	return rc;
+}
+
+static int
+backend_write_regs(struct lf_domain *domain, unsigned index,
+    const struct lf_vcpu_regs *from, struct lf_error *error)
+{
+	struct vcpu *vcpu = NULL;
+	struct cpu_regs regs;
+	struct cpu_sregs sregs;
+	int rc = find_vcpu(domain->impl, index, &vcpu, error);
+
+	if (rc < 0)
+		return rc;
+	regs_to_state(from, &regs, &sregs);
+	rc = vcpu_set_regs(vcpu, &regs, error);
+	return rc == 0 ? vcpu_set_sregs(vcpu, &sregs, error) : rc;
+}
+
+static void
+backend_counters(
+    const struct lf_domain *domain, struct lf_counters *ret_counters)
+{
+	const struct kvm_domain *kvm = domain->impl;
+	unsigned i;
+
+	*ret_counters = kvm->counters;
+	ret_counters->pages_restored = kvm->set.restored;
+	ret_counters->pages_unchanged = kvm->set.unchanged;
+	ret_counters->pages_dropped = kvm->set.dropped;
+	ret_counters->set_pages = kvm->set.count;
+	for (i = 0; i < kvm->vcpu_count; i++)
+		ret_counters->runs += vcpu_counters(vm_vcpu(kvm->vm, i))->runs;
+	ret_counters->ioctls = vm_ioctls(kvm->vm) - ret_counters->runs;
+}
 
 const struct domain_backend domain_backend_kvm = {
     .id = LF_BACKEND_KVM,
     .name = "kvm",
+    .fork = backend_fork,
+    .free = backend_free,
+    .freeze = kvm_backend_freeze,
+    .thaw = kvm_backend_thaw,
+    .pause = kvm_backend_pause,
+    .unpause = kvm_backend_unpause,
+    .reset = kvm_backend_reset,
+    .verify = kvm_backend_verify,
+    .run = kvm_backend_run,
+    .stop = kvm_backend_stop,
+    .answer = kvm_backend_answer,
+    .memory_read = backend_memory_read,
+    .memory_write = backend_memory_write,
+    .read_regs = backend_read_regs,
+    .write_regs = backend_write_regs,
+    .counters = backend_counters,
+    .event_fd = kvm_backend_event_fd,
+    .dispatch = kvm_backend_dispatch,
 };

@@ -1,7 +1,14 @@
 libfork_sources += \
 	libfork/domain/backend.h \
 	libfork/domain/domain.c \
-	libfork/domain/kvm.c
+	libfork/domain/gang.c \
+	libfork/domain/gang.h \
+	libfork/domain/kvm.c \
+	libfork/domain/kvm.h \
+	libfork/domain/kvm_reset.c \
+	libfork/domain/kvm_run.c \
+	libfork/domain/pool.c \
+	libfork/domain/pool.h
 
 # The qemu backend.
 libfork_sources += \

@@ -4,6 +4,8 @@ libfork_sources += \
 	libfork/kvm/access.c \
 	libfork/kvm/device.c \
 	libfork/kvm/device.h \
+	libfork/kvm/dirty_log.c \
+	libfork/kvm/dirty_log.h \
 	libfork/kvm/exit.c \
 	libfork/kvm/find.c \
 	libfork/kvm/find.h \

@@ -20,6 +20,7 @@
 
 #include <libfork/error.h>
 #include <libfork/exit.h>
+#include <libfork/pool.h>
 #include <libfork/snapshot.h>
 #include <libfork/vcpu.h>
 
@@ -101,7 +102,9 @@ struct lf_fork_options {
 	/* Backend kvm. */
 	enum lf_interrupts interrupts;
 	enum lf_io_policy io_policy;
-	bool pv_clock; /* give the guest's clock MSRs to KVM */
+	struct lf_pool *pool; /* VM shells made ahead; NULL: none */
+	bool msr_exits;       /* unknown MSRs exit, else they fault */
+	bool pv_clock;        /* give the guest's clock MSRs to KVM */
 	enum lf_reset_method reset_method;
 	unsigned reset_groups; /* LF_RESET_... */
 	unsigned ring_entries; /* power of two; 0: 1,024 */

@@ -11,6 +11,7 @@
 #include <libfork/exit.h>
 #include <libfork/host.h>
 #include <libfork/log.h>
+#include <libfork/pool.h>
 #include <libfork/snapshot.h>
 #include <libfork/symbols.h>
 #include <libfork/vcpu.h>

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The insides of a domain on the kvm backend, shared by its files: kvm.c
+ * (birth, death, looking inside), kvm_run.c (running), kvm_reset.c (reset,
+ * verification, freeze).
+ */
+#ifndef DOMAIN_KVM_H
+#define DOMAIN_KVM_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <libfork/domain.h>
+
+#include "cpu/state.h"
+#include "domain/gang.h"
+#include "kvm/vm.h"
+#include "memory/dirty_set.h"
+#include "memory/view.h"
+
+/* Ring entries of a domain that asks for nothing else: 16 KiB a vCPU. */
+#define KVM_RING_ENTRIES_DEFAULT 1024
+
+struct kvm_domain {
+	struct lf_domain *domain;
+	struct memory_view *view;
+	struct dirty_set set;
+	struct vm *vm;
+	unsigned vcpu_count;
+
+	/* What a reset goes back to: the snapshot's, complete. */
+	struct cpu_state *const *wanted;
+	uint32_t groups; /* CPU_GROUP_x that a reset brings back */
+	bool reset_memory;
+	enum lf_reset_method method;
+	unsigned verify_every;
+	uint64_t *bitmap; /* method bitmap: room for the largest slot's */
+
+	enum lf_io_policy io_policy;
+	struct gang gang;
+	atomic_bool stop;   /* lf_domain_stop() was called */
+	unsigned exit_vcpu; /* the vCPU of the last exit */
+
+	/* Running in the background (kvm_run.c). */
+	bool background;
+	pthread_t thread;
+	int event_fd; /* -1 until somebody asks for it */
+	atomic_bool finished;
+	struct lf_exit exit;
+	struct lf_error error;
+	int rc;
+
+	struct lf_counters counters; /* what is counted here */
+};
+
+/* Takes what the kernel reports as written into the dirty set. */
+int kvm_collect(struct kvm_domain *kvm, struct lf_error *error);
+
+/* kvm_run.c */
+int kvm_run_start(struct kvm_domain *kvm, struct lf_error *error);
+void kvm_run_done(struct kvm_domain *kvm);
+int kvm_backend_run(
+    struct lf_domain *domain, struct lf_exit *ret_exit, struct lf_error *error);
+void kvm_backend_stop(struct lf_domain *domain);
+int kvm_backend_answer(struct lf_domain *domain, const void *data, size_t len,
+    struct lf_error *error);
+int kvm_backend_pause(struct lf_domain *domain, struct lf_error *error);
+int kvm_backend_unpause(struct lf_domain *domain, struct lf_error *error);
+int kvm_backend_event_fd(const struct lf_domain *domain);
+int kvm_backend_dispatch(
+    struct lf_domain *domain, struct lf_exit *ret_exit, struct lf_error *error);
+
+/* kvm_reset.c */
+uint32_t kvm_reset_groups(unsigned reset_groups);
+int kvm_backend_reset(struct lf_domain *domain, struct lf_error *error);
+int kvm_backend_verify(struct lf_domain *domain, struct lf_error *error);
+int kvm_backend_freeze(struct lf_domain *domain,
+    struct lf_snapshot **ret_snapshot, struct lf_error *error);
+int kvm_backend_thaw(struct lf_domain *domain, struct lf_error *error);
+
+#endif

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Running a domain on the kvm backend: in the caller's thread, or in a thread
+ * of the domain's own until something happens.
+ *
+ * A stop from another thread sets kvm->stop before it stops the vCPUs; here
+ * the vCPUs' stops are cleared before kvm->stop is looked at. So a stop is
+ * answered by this run or ends the next, and a vCPU stopped for a reason that
+ * is gone just runs on.
+ */
+#include <stdint.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/sys.h"
+#include "domain/backend.h"
+#include "domain/kvm.h"
+#include "kvm/ring.h"
+#include "kvm/vcpu.h"
+
+#define BACKGROUND_STACK_BYTES (128UL << 10)
+
+/* --- one round --- */
+
+static bool
+is_access(const struct lf_exit *exit)
+{
+	return exit->reason == LF_EXIT_IO || exit->reason == LF_EXIT_MMIO ||
+	       exit->reason == LF_EXIT_MSR;
+}
+
+/* What one vCPU does in a round. */
+static int
+run_vcpu(void *opaque, struct vcpu *vcpu, struct lf_exit *ret_exit,
+    struct lf_error *error)
+{
+	struct kvm_domain *kvm = opaque;
+
+	for (;;) {
+		int rc = vcpu_run(vcpu, ret_exit, error);
+
+		if (rc != VCPU_EXIT)
+			return rc;
+		if (ret_exit->reason == LF_EXIT_IDLE)
+			return GANG_IDLE;
+		if (kvm->io_policy != LF_IO_IGNORE || !is_access(ret_exit))
+			return VCPU_EXIT;
+		rc = vcpu_answer_nobody(vcpu, error);
+		if (rc < 0)
+			return rc;
+	}
+}
+
+/* Makes room in the rings so that the vCPUs can go on. */
+static int
+drain_rings(struct kvm_domain *kvm, struct lf_error *error)
+{
+	int rc = kvm_collect(kvm, error);
+
+	if (rc < 0)
+		return rc;
+	rc = ring_give_back(kvm->vm, error);
+	if (rc > 0)
+		kvm->counters.ring_drains += (uint64_t)rc;
+	return rc < 0 ? rc : 0;
+}
+
+/* Takes one piece of news: 1, with it in ret_exit; 0 when there is none. */
+static int
+take_news(
+    struct kvm_domain *kvm, struct lf_exit *ret_exit, struct lf_error *error)
+{
+	unsigned i;
+
+	for (i = 0; i < kvm->gang.count; i++) {
+		struct gang_member *member = &kvm->gang.members[i];
+
+		if (!member->news)
+			continue;
+		member->news = false;
+		if (member->rc == VCPU_RING_FULL) {
+			int rc = drain_rings(kvm, error);
+
+			if (rc < 0)
+				return rc;
+			continue;
+		}
+		if (member->rc < 0) {
+			if (error != NULL)
+				*error = member->error;
+			return member->rc;
+		}
+		kvm->exit_vcpu = i;
+		*ret_exit = member->exit;
+		return 1;
+	}
+	return 0;
+}
+
+static bool
+all_idle(const struct kvm_domain *kvm)
+{
+	unsigned i;
+
+	for (i = 0; i < kvm->gang.count; i++)
+		if (kvm->gang.members[i].rc != GANG_IDLE)
+			return false;
+	return true;
+}
+
+/* Until something happened; sets no state. */
+static int
+run(struct kvm_domain *kvm, struct lf_exit *ret_exit, struct lf_error *error)
+{
+	for (;;) {
+		int rc;
+
+		gang_run(&kvm->gang);
+		rc = take_news(kvm, ret_exit, error);
+		if (rc != 0)
+			return rc < 0 ? rc : 0;
+		if (atomic_exchange(&kvm->stop, false)) {
+			*ret_exit = (struct lf_exit){
+			    .reason = LF_EXIT_INTERRUPTED,
+			};
+			return 0;
+		}
+		if (all_idle(kvm)) {
+			*ret_exit = (struct lf_exit){.reason = LF_EXIT_IDLE};
+			return 0;
+		}
+	}
+}
+
+/* The state that an exit leads to. */
+static void
+judge(struct kvm_domain *kvm, const struct lf_exit *exit)
+{
+	switch (exit->reason) {
+	case LF_EXIT_SHUTDOWN:
+		domain_set_state(kvm->domain, LF_DOMAIN_CRASHED, "reset");
+		break;
+	case LF_EXIT_ERROR:
+		domain_set_state(
+		    kvm->domain, LF_DOMAIN_CRASHED, "KVM cannot go on");
+		break;
+	default:
+		if (is_access(exit) && kvm->io_policy == LF_IO_CRASH)
+			domain_set_state(kvm->domain, LF_DOMAIN_CRASHED,
+			    "device access without a device model");
+		break;
+	}
+}
+
+int
+kvm_backend_run(
+    struct lf_domain *domain, struct lf_exit *ret_exit, struct lf_error *error)
+{
+	struct kvm_domain *kvm = domain->impl;
+	int rc = run(kvm, ret_exit, error);
+
+	if (rc == 0)
+		judge(kvm, ret_exit);
+	return rc;
+}
+
+void
+kvm_backend_stop(struct lf_domain *domain)
+{
+	struct kvm_domain *kvm = domain->impl;
+
+	atomic_store(&kvm->stop, true);
+	gang_stop(&kvm->gang);
+}
+
+int
+kvm_backend_answer(struct lf_domain *domain, const void *data, size_t len,
+    struct lf_error *error)
+{
+	struct kvm_domain *kvm = domain->impl;
+
+	return vcpu_answer(vm_vcpu(kvm->vm, kvm->exit_vcpu), data, len, error);
+}
+
+/* --- in the background --- */
+
+static void
+ring_bell(struct kvm_domain *kvm)
+{
+	const uint64_t one = 1;
+
+	if (kvm->event_fd >= 0 && write(kvm->event_fd, &one, sizeof(one)) < 0) {
+		/* Full: it is readable already. */
+	}
+}
+
+static void *
+background_main(void *opaque)
+{
+	struct kvm_domain *kvm = opaque;
+
+	kvm->rc = run(kvm, &kvm->exit, &kvm->error);
+	atomic_store(&kvm->finished, true);
+	ring_bell(kvm);
+	return NULL;
+}
+
+int
+kvm_backend_unpause(struct lf_domain *domain, struct lf_error *error)
+{
+	struct kvm_domain *kvm = domain->impl;
+	pthread_attr_t attr;
+	int r;
+
+	atomic_store(&kvm->finished, false);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, BACKGROUND_STACK_BYTES);
+	r = sys.pthread_create(&kvm->thread, &attr, background_main, kvm);
+	pthread_attr_destroy(&attr);
+	if (r != 0)
+		return error_sys(error, r, "cannot start a thread");
+	kvm->background = true;
+	return 0;
+}
+
+/* Joins the thread and sets the state that its run led to. */
+static void
+finish_background(struct kvm_domain *kvm)
+{
+	pthread_join(kvm->thread, NULL);
+	kvm->background = false;
+	if (kvm->rc < 0) {
+		domain_set_state(
+		    kvm->domain, LF_DOMAIN_CRASHED, "%s", kvm->error.message);
+		return;
+	}
+	domain_set_state(kvm->domain, LF_DOMAIN_PAUSED, "%s",
+	    kvm->exit.reason != LF_EXIT_INTERRUPTED ? lf_exit_name(&kvm->exit)
+						    : "");
+	judge(kvm, &kvm->exit);
+}
+
+int
+kvm_backend_pause(struct lf_domain *domain, struct lf_error *error)
+{
+	struct kvm_domain *kvm = domain->impl;
+
+	(void)error;
+	if (!kvm->background)
+		return 0;
+	kvm_backend_stop(domain);
+	finish_background(kvm);
+	return 0;
+}
+
+int
+kvm_backend_event_fd(const struct lf_domain *domain)
+{
+	struct kvm_domain *kvm = domain->impl;
+
+	if (kvm->event_fd < 0)
+		kvm->event_fd = sys.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return kvm->event_fd;
+}
+
+int
+kvm_backend_dispatch(
+    struct lf_domain *domain, struct lf_exit *ret_exit, struct lf_error *error)
+{
+	struct kvm_domain *kvm = domain->impl;
+	uint64_t count;
+
+	(void)error;
+	if (kvm->event_fd >= 0 &&
+	    read(kvm->event_fd, &count, sizeof(count)) < 0) {
+		/* Nobody rang; `finished` is what counts. */
+	}
+	if (!kvm->background || !atomic_load(&kvm->finished))
+		return 0;
+	finish_background(kvm);
+	if (kvm->rc == 0)
+		*ret_exit = kvm->exit;
+	return 1;
+}
+
+/* --- birth and death --- */
+
+int
+kvm_run_start(struct kvm_domain *kvm, struct lf_error *error)
+{
+	struct vcpu *vcpus[VM_VCPUS_MAX];
+	unsigned i;
+
+	kvm->event_fd = -1;
+	for (i = 0; i < kvm->vcpu_count; i++)
+		vcpus[i] = vm_vcpu(kvm->vm, i);
+	return gang_init(
+	    &kvm->gang, run_vcpu, kvm, vcpus, kvm->vcpu_count, error);
+}
+
+void
+kvm_run_done(struct kvm_domain *kvm)
+{
+	if (kvm->background)
+		kvm_backend_pause(kvm->domain, NULL);
+	gang_done(&kvm->gang);
+	close_fd(kvm->event_fd);
+}

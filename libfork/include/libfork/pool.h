@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A pool of VM shells: virtual machines without memory and state, made ahead
+ * by a thread of the pool's own, so that a fork only has to fill one in. Shells
+ * fit forks of the same number of vCPUs, CPUID table and so on; the pool makes
+ * them for the kinds that were asked for.
+ */
+#ifndef LIBFORK_POOL_H
+#define LIBFORK_POOL_H
+
+#include <libfork/error.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct lf_pool;
+
+/*
+ * Makes a pool that keeps `depth` shells of each kind that was asked for (at
+ * most eight kinds). Give it to forks in lf_fork_options.pool; any number of
+ * threads may use it.
+ */
+LF_API int lf_pool_new(
+    unsigned depth, struct lf_pool **ret_pool, struct lf_error *error);
+
+/*
+ * Ends the pool and the shells in it; forks made with it go on. No fork may be
+ * under way. NULL is allowed.
+ */
+LF_API void lf_pool_free(struct lf_pool *pool);
+
+/* Waits until the pool is full. */
+LF_API void lf_pool_wait(struct lf_pool *pool);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Counts out of /proc/self.
+ */
+#include "lib/count.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "lib/fault.h"
+
+unsigned long
+test_count(unsigned long check, unsigned long soak)
+{
+	return getenv("LF_SOAK") != NULL ? soak : check;
+}
+
+unsigned
+count_descriptors(void)
+{
+	return (unsigned)fault_open_descriptors();
+}
+
+unsigned
+count_mappings(void)
+{
+	FILE *file = fopen("/proc/self/maps", "re");
+	unsigned lines = 0;
+	int c;
+
+	if (file == NULL)
+		return 0;
+	while ((c = getc(file)) != EOF)
+		lines += c == '\n';
+	fclose(file);
+	return lines;
+}
+
+unsigned long
+count_resident_kib(void)
+{
+	FILE *file = fopen("/proc/self/statm", "re");
+	unsigned long size, resident = 0;
+
+	if (file == NULL)
+		return 0;
+	if (fscanf(file, "%lu %lu", &size, &resident) != 2)
+		resident = 0;
+	fclose(file);
+	return resident * ((unsigned long)sysconf(_SC_PAGESIZE) / 1024);
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Counting: how long loops are, and what this process holds.
+ */
+#ifndef TESTS_LIB_COUNT_H
+#define TESTS_LIB_COUNT_H
+
+/* `soak` when LF_SOAK is set in the environment, else `check`. */
+unsigned long test_count(unsigned long check, unsigned long soak);
+
+/* Open descriptors, lines of /proc/self/maps, resident memory. */
+unsigned count_descriptors(void);
+unsigned count_mappings(void);
+unsigned long count_resident_kib(void);
+
+#endif
