@@ -102,13 +102,16 @@ succeed(struct birth *birth)
 		return;
 	}
 	domain->established = true;
+	/* Not "starting" any more; born paused, it has no other reason yet. */
+	if (domain->state == CONTROL_PAUSED)
+		domain->reason[0] = '\0';
 	release_named_overlays(daemon, domain);
 	if (registry_save(domain, &error) < 0)
 		daemon_log_error(&error);
 	daemon_event(daemon, "DOMAIN_CREATED", domain,
-	    birth->parent != 0
-		? json_pack("{s:I}", "parent", (json_int_t)birth->parent)
-		: NULL);
+	    json_pack("{s:s, s:o*}", "state", control_state_name(domain->state),
+		"parent",
+		birth->parent != 0 ? json_integer(birth->parent) : NULL));
 	birth->done(birth->opaque, domain, NULL);
 	free(birth);
 }

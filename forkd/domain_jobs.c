@@ -51,14 +51,17 @@ static int
 begin_life(struct domain_process *p, struct job *job,
     struct lf_domain *take_domain, struct lf_error *error)
 {
-	int rc = 0;
+	cleanup_free char *facts = NULL;
+	int rc;
 
-	if (!json_is_true(argument(job, "paused")))
+	rc = lf_domain_describe(take_domain, &facts, error);
+	if (rc == 0 && !json_is_true(argument(job, "paused")))
 		rc = lf_domain_unpause(take_domain, error);
 	if (rc < 0) {
 		lf_domain_free(take_domain);
 		return rc;
 	}
+	job->facts = json_loads(facts, 0, NULL);
 	p->domain = take_domain;
 	return 0;
 }

@@ -178,7 +178,17 @@ check_orphan(struct domain_process *p)
 static void
 on_job_done(struct domain_process *p, struct job *job)
 {
+	struct lf_error error;
+
+	/* Events may have come in while the job read something else. */
+	if (p->domain != NULL &&
+	    lf_domain_dispatch(p->domain, NULL, &error) < 0)
+		say(error.message);
 	update_state(p);
+	if (job->facts != NULL) {
+		json_decref(p->facts);
+		p->facts = take_ptr(job->facts);
+	}
 	if (job->rc == 0 && job->lease != NULL) {
 		lease_begin(p, job->lease);
 		job->lease = NULL;

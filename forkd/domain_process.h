@@ -45,6 +45,7 @@ struct job {
 	struct lf_error error;
 	json_t *result;
 	struct lease *lease; /* that it made */
+	json_t *facts;       /* what it found out of the domain */
 };
 
 struct domain_process {

@@ -44,6 +44,9 @@ report(struct domain *domain, enum control_state state, const char *reason)
 		daemon_log_error(&error);
 	if (rc <= 0)
 		return;
+	/* Before that it is nobody's business. */
+	if (!domain->established)
+		return;
 	save(domain);
 	extra = json_pack("{s:s, s:o*}", "state", control_state_name(state),
 	    "reason", reason[0] != '\0' ? control_make_text(reason) : NULL);

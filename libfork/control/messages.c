@@ -132,8 +132,8 @@ const struct control_command control_commands[CONTROL_COMMAND_COUNT] = {
 };
 
 /*
- * Every event's data holds id and name. CREATED: parent where there is one.
- * STATE: state, reason where there is one. RENAMED: name is the new one.
+ * Every event's data holds id and name. CREATED: state, parent where there is
+ * one. STATE: state, reason where there is one. RENAMED: name is the new one.
  * DESTROYED: reason "destroyed", "poweroff" or "failed".
  */
 const char *const control_events[] = {

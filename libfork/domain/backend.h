@@ -56,6 +56,10 @@ struct domain_backend {
 	void (*counters)(
 	    const struct lf_domain *domain, struct lf_counters *ret_counters);
 
+	/* A JSON object as text, which the caller frees. */
+	int (*describe)(struct lf_domain *domain, char **ret_json,
+	    struct lf_error *error);
+
 	int (*event_fd)(const struct lf_domain *domain);
 	int (*dispatch)(struct lf_domain *domain, struct lf_exit *ret_exit,
 	    struct lf_error *error);

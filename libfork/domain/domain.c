@@ -46,6 +46,7 @@ enum verb {
 	VERB_RUN,
 	VERB_ANSWER,
 	VERB_LOOK,
+	VERB_DESCRIBE,
 	VERB_CHANGE,
 	VERB_COUNT
 };
@@ -67,6 +68,7 @@ static const struct {
     [VERB_RUN] = {"run", IN(PAUSED)},
     [VERB_ANSWER] = {"answered", IN(PAUSED)},
     [VERB_LOOK] = {"looked into", IN(PAUSED) | IN(FROZEN) | IN(CRASHED)},
+    [VERB_DESCRIBE] = {"described", IN(PAUSED) | IN(RUNNING) | IN(FROZEN)},
     [VERB_CHANGE] = {"changed", IN(PAUSED) | IN(CRASHED)},
 };
 
@@ -415,6 +417,14 @@ lf_domain_dispatch(
 }
 
 /* --- memory and registers --- */
+
+int
+lf_domain_describe(
+    struct lf_domain *domain, char **ret_json, struct lf_error *error)
+{
+	CHECK(domain, VERB_DESCRIBE, describe, error);
+	return domain->backend->describe(domain, ret_json, error);
+}
 
 int
 lf_memory_read(struct lf_domain *domain, uint64_t gpa, void *buf, size_t len,

@@ -15,6 +15,7 @@ libfork_sources += \
 	libfork/domain/qemu.c \
 	libfork/domain/qemu_collect.c \
 	libfork/domain/qemu_collect.h \
+	libfork/domain/qemu_describe.c \
 	libfork/domain/qemu_disks.c \
 	libfork/domain/qemu_disks.h \
 	libfork/domain/qemu_domain.h \

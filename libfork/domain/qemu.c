@@ -210,6 +210,20 @@ backend_memory_read(struct lf_domain *domain, uint64_t gpa, void *buf,
 	return 0;
 }
 
+static int
+backend_describe(
+    struct lf_domain *domain, char **ret_json, struct lf_error *error)
+{
+	json_t *facts = NULL;
+	int rc = qemu_describe(qemu_of(domain), &facts, error);
+
+	if (rc < 0)
+		return rc;
+	*ret_json = json_dumps(facts, JSON_COMPACT);
+	json_decref(facts);
+	return *ret_json != NULL ? 0 : error_nomem(error);
+}
+
 /* --- events --- */
 
 static int
@@ -312,6 +326,7 @@ const struct domain_backend domain_backend_qemu = {
     .shutdown = backend_shutdown,
     .reset = backend_reset,
     .memory_read = backend_memory_read,
+    .describe = backend_describe,
     .event_fd = backend_event_fd,
     .dispatch = backend_dispatch,
 };

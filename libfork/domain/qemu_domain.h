@@ -78,6 +78,10 @@ int qemu_prepare_migration(struct qemu_domain *domain, struct lf_error *error);
 /* For qmp_wait_event(): a migration came to its end. */
 bool qemu_migration_ended(const json_t *data);
 
+/* What QEMU says of itself, see lf_domain_describe(); the caller's. */
+int qemu_describe(
+    struct qemu_domain *domain, json_t **ret_facts, struct lf_error *error);
+
 /* The run state that QEMU is in, as it calls it. */
 int qemu_query_status(
     struct qemu_domain *domain, char *buf, size_t size, struct lf_error *error);

@@ -228,6 +228,16 @@ LF_API void lf_domain_counters(
     const struct lf_domain *domain, struct lf_counters *ret_counters);
 
 /*
+ * What the backend knows of a domain that its configuration does not say, as a
+ * JSON object in text form, which the caller frees. Backend qemu: "pty" (the
+ * serial port's terminal), "forwards" ([{protocol, host: ADDRESS:PORT, guest:
+ * PORT}]), "log" (what QEMU said last on standard error); each only where
+ * there is one. -ENOTSUP on others. Not for a crashed or ended domain.
+ */
+LF_API int lf_domain_describe(
+    struct lf_domain *domain, char **ret_json, struct lf_error *error);
+
+/*
  * For an event loop: a descriptor that is readable when lf_domain_dispatch()
  * has something to do. It belongs to the domain.
  */
