@@ -47,3 +47,8 @@ forkd_libforkd_la_SOURCES = \
 	forkd/spawn.c \
 	forkd/spawn.h
 
+sbin_PROGRAMS += forkd/forkd
+forkd_forkd_CPPFLAGS = $(forkd_cppflags)
+forkd_forkd_SOURCES = forkd/main.c
+forkd_forkd_LDADD = forkd/libforkd.la libfork/base/libbase.la \
+	libfork/libfork.la
