@@ -26,8 +26,7 @@ frame_reader_done(struct frame_reader *r)
 }
 
 int
-frame_append(struct frame_reader *r, const void *bytes, size_t len,
-    struct lf_error *error)
+frame_reserve(struct frame_reader *r, size_t len, struct lf_error *error)
 {
 	if (len > r->size - r->len) {
 		size_t size = r->size > 0 ? r->size : 512;
@@ -41,6 +40,17 @@ frame_append(struct frame_reader *r, const void *bytes, size_t len,
 		r->buf = buf;
 		r->size = size;
 	}
+	return 0;
+}
+
+int
+frame_append(struct frame_reader *r, const void *bytes, size_t len,
+    struct lf_error *error)
+{
+	int rc = frame_reserve(r, len, error);
+
+	if (rc < 0)
+		return rc;
 	memcpy(r->buf + r->len, bytes, len);
 	r->len += len;
 	return 0;

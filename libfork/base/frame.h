@@ -26,6 +26,12 @@ struct frame_reader {
 void frame_reader_init(struct frame_reader *r, size_t limit);
 void frame_reader_done(struct frame_reader *r);
 
+/*
+ * Makes room, so that adding up to `len` bytes cannot fail: for a caller who
+ * would lose what was read. -ENOMEM is the only error.
+ */
+int frame_reserve(struct frame_reader *r, size_t len, struct lf_error *error);
+
 /* Adds bytes that were read. -ENOMEM is the only error. */
 int frame_append(struct frame_reader *r, const void *bytes, size_t len,
     struct lf_error *error);

@@ -25,8 +25,9 @@
 #include "qemu/mtree.h"
 #include "snapshot/snapshot.h"
 
-#define SILENCE_MS   30000
-#define SMM_ATTEMPTS 10
+#define SILENCE_MS     30000
+#define SMM_ATTEMPTS   10
+#define RECOVER_ROUNDS 1000
 
 /* What is known of a QEMU before its stream is taken. */
 struct layout {
@@ -162,15 +163,42 @@ judge_migration(struct qemu_domain *domain, struct lf_error *error)
 
 /* Lets QEMU run for a moment: the only way out of "postmigrate". */
 static int
-wake_up(struct qemu_domain *domain, struct lf_error *error)
+wake_up(struct qemu_domain *domain)
 {
-	int rc = qmp_execute(domain->qmp, "cont", NULL, NULL, error);
+	int rc = qmp_execute(domain->qmp, "cont", NULL, NULL, NULL);
 
 	if (rc == 0) {
 		nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
-		rc = qmp_execute(domain->qmp, "stop", NULL, NULL, error);
+		rc = qmp_execute(domain->qmp, "stop", NULL, NULL, NULL);
 	}
 	return rc;
+}
+
+/*
+ * After a failure: whatever became of the migration, QEMU shall be stopped as
+ * before it and willing to give another stream.
+ */
+static void
+recover(struct qemu_domain *domain)
+{
+	char status[32] = "";
+	unsigned i;
+	int rc;
+
+	qmp_execute(domain->qmp, "migrate_cancel", NULL, NULL, NULL);
+	for (i = 0; i < RECOVER_ROUNDS; i++) {
+		rc = qemu_query_status(domain, status, sizeof(status), NULL);
+		if (rc == 0 && strcmp(status, "postmigrate") == 0)
+			rc = wake_up(domain);
+		else if (rc == 0 && strcmp(status, "finish-migrate") == 0)
+			rc = -EAGAIN;
+		if (rc == 0)
+			return;
+		nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+	}
+	log_warning("a domain that could not be frozen does not run again "
+		    "either: QEMU is '%s'",
+	    status);
 }
 
 static int
@@ -186,11 +214,9 @@ take_stream(struct qemu_domain *domain, struct qemu_collect *collect,
 	if (rc < 0)
 		return rc;
 	rc = stream_receive(sock, keep_fd, SILENCE_MS, &sink, error);
-	if (rc < 0) {
-		/* Closing our end makes QEMU give up and keep its disks. */
+	/* A QEMU that is still sending sees that nobody reads. */
+	if (rc < 0)
 		sock = close_fd(sock);
-		qmp_execute(domain->qmp, "migrate_cancel", NULL, NULL, NULL);
-	}
 	theirs = judge_migration(domain, &why);
 	if (rc == 0 && theirs < 0) {
 		if (error != NULL)
@@ -267,7 +293,6 @@ freeze_once(struct qemu_domain *domain, const struct layout *layout,
 	struct qemu_collect *collect = NULL;
 	struct lf_snapshot *snapshot = NULL;
 	cleanup_close int keep_fd = -1;
-	bool taken = false;
 	int rc;
 
 	keep_fd =
@@ -280,18 +305,14 @@ freeze_once(struct qemu_domain *domain, const struct layout *layout,
 		    layout->blocks, &collect, error);
 	if (rc == 0)
 		rc = take_stream(domain, collect, keep_fd, error);
-	if (rc == 0) {
-		taken = true;
+	if (rc == 0)
 		rc = qemu_collect_finish(collect, &snapshot->image, error);
-	}
 	if (rc == 0)
 		rc = fill_snapshot(snapshot, domain, layout, &keep_fd, error);
 	qemu_collect_free(collect);
 	if (rc < 0) {
 		lf_snapshot_unref(snapshot);
-		if (taken && wake_up(domain, NULL) < 0)
-			log_warning("a domain that could not be frozen does "
-				    "not run again either");
+		recover(domain);
 		return rc;
 	}
 	*ret_snapshot = snapshot;

@@ -85,6 +85,9 @@ read_some(struct qmp *qmp, struct lf_error *error)
 	char buf[16384];
 	ssize_t n;
 
+	/* Room first: bytes that were read must not get lost. */
+	if (frame_reserve(&qmp->in, sizeof(buf), error) < 0)
+		return -ENOMEM;
 	do
 		n = sys.read(qmp->fd, buf, sizeof(buf));
 	while (n < 0 && errno == EINTR);
@@ -95,9 +98,7 @@ read_some(struct qmp *qmp, struct lf_error *error)
 		    error, EPIPE, "QEMU closed its monitor connection");
 	if (n < 0)
 		return error_sys(error, errno, "cannot read from QEMU");
-	if (frame_append(&qmp->in, buf, n, error) < 0)
-		return -ENOMEM;
-	return 1;
+	return frame_append(&qmp->in, buf, (size_t)n, error) < 0 ? -ENOMEM : 1;
 }
 
 static int
