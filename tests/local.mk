@@ -24,7 +24,7 @@ tests_lib_libtest_la_SOURCES = \
 	tests/lib/fault.c \
 	tests/lib/fault.h \
 	tests/lib/guest_vm.c \
-	tests/lib/guest_vm.h
+	tests/lib/guest_vm.h \
 	tests/lib/micro.c \
 	tests/lib/micro.h \
 	tests/lib/micro_code.S
@@ -36,6 +36,7 @@ include tests/tree/local.mk
 include tests/unit/local.mk
 include tests/tcg/local.mk
 include tests/kvm/local.mk
+include tests/bench/local.mk
 include tests/fuzz/local.mk
 
 # Builds and runs all tests, then prints the closing line. One test at a time:

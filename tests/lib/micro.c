@@ -22,7 +22,7 @@
 
 extern const uint8_t micro_code[], micro_code_end[];
 extern const uint8_t micro_entry_0[], micro_entry_1[], micro_entry_2[],
-    micro_entry_3[], micro_entry_4[], micro_entry_5[];
+    micro_entry_3[], micro_entry_4[], micro_entry_5[], micro_entry_6[];
 
 static const uint8_t *const entries[] = {
     [MICRO_WRITES] = micro_entry_0,
@@ -31,6 +31,7 @@ static const uint8_t *const entries[] = {
     [MICRO_IN] = micro_entry_3,
     [MICRO_CRASH] = micro_entry_4,
     [MICRO_FPU] = micro_entry_5,
+    [MICRO_TOUCH_AT] = micro_entry_6,
 };
 
 static void

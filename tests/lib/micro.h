@@ -40,6 +40,8 @@ enum micro_entry {
 	MICRO_CRASH,
 	/* Changes FPU, vector registers and flags, then exits. */
 	MICRO_FPU,
+	/* As MICRO_TOUCH, with rdi from the word at rbx; only once. */
+	MICRO_TOUCH_AT,
 };
 
 struct micro_write {

@@ -3,7 +3,7 @@
 	.section .rodata
 	.globl micro_code, micro_code_end
 	.globl micro_entry_0, micro_entry_1, micro_entry_2
-	.globl micro_entry_3, micro_entry_4, micro_entry_5
+	.globl micro_entry_3, micro_entry_4, micro_entry_5, micro_entry_6
 	.code64
 	.balign 16
 micro_code:
@@ -62,5 +62,10 @@ micro_entry_5:			/* MICRO_FPU */
 	out	%al, $0x80
 	cld
 	jmp	micro_entry_5
+
+	.balign 16
+micro_entry_6:			/* MICRO_TOUCH_AT */
+	mov	(%rbx), %rdi
+	jmp	micro_entry_1
 micro_code_end:
 	.section .note.GNU-stack,"",@progbits

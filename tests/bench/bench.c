@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Time, medians, JSON lines.
+ */
+#include "bench/bench.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+double
+bench_now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
+}
+
+void
+bench_add(struct bench *bench, double value, double floor)
+{
+	if (bench->count == BENCH_SAMPLES_MAX)
+		return;
+	bench->value[bench->count] = value;
+	bench->floor[bench->count++] = floor;
+}
+
+static int
+compare(const void *a, const void *b)
+{
+	const double *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+double
+bench_median(const double *samples, size_t count)
+{
+	double sorted[BENCH_SAMPLES_MAX];
+
+	if (count == 0)
+		return 0;
+	memcpy(sorted, samples, count * sizeof(*sorted));
+	qsort(sorted, count, sizeof(*sorted), compare);
+	return count % 2 == 1 ? sorted[count / 2]
+			      : (sorted[count / 2 - 1] + sorted[count / 2]) / 2;
+}
+
+static void
+print(const char *name, const char *label, const char *unit, double value,
+    double floor, const char *kind, double target, bool met)
+{
+	printf("{\"bench\":\"%s\",\"case\":\"%s\",\"unit\":\"%s\","
+	       "\"value\":%.2f,\"floor\":%.2f,\"ratio\":%.3f,"
+	       "\"%s\":%.2f,\"met\":%s}\n",
+	    name, label, unit, value, floor, floor > 0 ? value / floor : 0,
+	    kind, target, met ? "true" : "false");
+	fflush(stdout);
+}
+
+double
+bench_report(const struct bench *bench, double target, bool at_least)
+{
+	double value = bench_median(bench->value, bench->count);
+	double floor = bench_median(bench->floor, bench->count);
+	double ratio = value / floor;
+
+	print(bench->name, bench->label, bench->unit, value, floor,
+	    at_least ? "at_least" : "target", target,
+	    at_least ? ratio >= target : ratio <= target);
+	return value;
+}
+
+void
+bench_report_limit(const char *name, const char *label, const char *unit,
+    double value, double floor, double limit)
+{
+	print(name, label, unit, value, floor, "limit", limit, value <= limit);
+}
+
+void
+bench_must(int rc, const char *what)
+{
+	if (rc >= 0)
+		return;
+	fprintf(stderr, "benchmark: %s\n", what);
+	exit(1);
+}
+
+bool
+bench_wanted(const char *name, const char *label)
+{
+	const char *only = getenv("LF_BENCH_ONLY");
+	char full[200];
+
+	if (only == NULL)
+		return true;
+	snprintf(full, sizeof(full), "%s %s", name, label);
+	return strncmp(full, only, strlen(only)) == 0;
+}
