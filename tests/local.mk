@@ -30,6 +30,7 @@ tests_lib_libtest_la_SOURCES = \
 	tests/lib/micro_code.S
 tests_lib_libtest_la_CPPFLAGS = $(test_cppflags)
 
+include tests/cli/local.mk
 include tests/guest/local.mk
 include tests/lab/local.mk
 include tests/tree/local.mk

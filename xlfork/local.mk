@@ -1,0 +1,50 @@
+# xlfork: the command line. Everything but main() is a library, so that tests
+# can reach the table of commands and the printing.
+
+noinst_LTLIBRARIES += xlfork/libxlfork.la
+xlfork_libxlfork_la_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) \
+	$(SMARTCOLS_CFLAGS)
+xlfork_libxlfork_la_LIBADD = libfork/control/libcontrol.la \
+	libfork/base/libbase.la \
+	$(JANSSON_LIBS) $(SMARTCOLS_LIBS)
+xlfork_libxlfork_la_SOURCES = \
+	xlfork/command.c \
+	xlfork/command.h \
+	xlfork/commands_domain.c \
+	xlfork/commands_fork.c \
+	xlfork/commands_host.c \
+	xlfork/commands_look.c \
+	xlfork/config_file.c \
+	xlfork/config_file.h \
+	xlfork/console.c \
+	xlfork/console.h \
+	xlfork/doctor.c \
+	xlfork/doctor.h \
+	xlfork/doctor_kernel.c \
+	xlfork/doctor_kvm.c \
+	xlfork/doctor_limits.c \
+	xlfork/doctor_programs.c \
+	xlfork/domain_table.c \
+	xlfork/domain_table.h \
+	xlfork/help.c \
+	xlfork/help.h \
+	xlfork/output.c \
+	xlfork/output.h \
+	xlfork/output_file.c \
+	xlfork/output_file.h \
+	xlfork/proc_file.c \
+	xlfork/proc_file.h \
+	xlfork/progress.c \
+	xlfork/progress.h \
+	xlfork/run.c \
+	xlfork/session.c \
+	xlfork/session.h \
+	xlfork/suggest.c \
+	xlfork/suggest.h
+
+bin_PROGRAMS += xlfork/xlfork
+xlfork_xlfork_SOURCES = xlfork/main.c
+xlfork_xlfork_LDADD = xlfork/libxlfork.la libfork/libfork.la
+
+bashcompletiondir = @bashcompletiondir@
+dist_bashcompletion_DATA = xlfork/completion/xlfork

@@ -43,6 +43,14 @@ unit_tests += tests/unit/test_symbols
 tests_unit_test_symbols_CPPFLAGS = $(test_cppflags)
 tests_unit_test_symbols_LDADD = tests/lib/libtest.la $(test_libs)
 
+unit_tests += tests/unit/test_xlfork
+tests_unit_test_xlfork_CPPFLAGS = $(test_cppflags)
+tests_unit_test_xlfork_LDADD = xlfork/libxlfork.la tests/lib/libtest.la $(test_libs)
+
+unit_tests += tests/unit/test_xlfork_session
+tests_unit_test_xlfork_session_CPPFLAGS = $(test_cppflags)
+tests_unit_test_xlfork_session_LDADD = xlfork/libxlfork.la tests/lib/libtest.la $(test_libs) -lutil
+
 if HAVE_CRITERION
 check_PROGRAMS += $(unit_tests)
 TESTS += $(unit_tests)

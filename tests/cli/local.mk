@@ -1,0 +1,6 @@
+# cli: xlfork as its users meet it.
+
+cli_scripts = \
+	tests/cli/test-usage.sh
+TESTS += $(cli_scripts)
+EXTRA_DIST += $(cli_scripts)

@@ -1,0 +1,146 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# What xlfork says to words that make no sense, and its exit status: 2 for
+# those, 1 for what failed, each with one line. No daemon is needed, and none is
+# left behind.
+set -u
+: "${top_builddir:?set by make check}"
+xlfork=$top_builddir/xlfork/xlfork
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+export FORKD_RUN_DIR=$dir/run FORKD_STATE_DIR=$dir/state
+# A program that cannot be started: whoever asks for a forkd fails with status 1.
+export FORKD=$dir/no-forkd
+count=0
+
+# row STATUS MESSAGE WORD...: standard error begins with "xlfork: MESSAGE",
+# standard output is empty. After a usage error comes the usage, nothing else.
+row() {
+	local status=$1 message=$2 got first rest=''
+	shift 2
+	count=$((count + 1))
+	"$xlfork" "$@" >"$dir/out" 2>"$dir/err" </dev/null
+	got=$?
+	first=$(head -n 1 "$dir/err")
+	[ "$status" = 2 ] && rest='^usage: xlfork '
+	if [ "$got" = "$status" ] && [ ! -s "$dir/out" ] &&
+		[ "$first" = "xlfork: $message" ] &&
+		! tail -n +2 "$dir/err" | grep -qvE "${rest:-^\$}"; then
+		echo "ok $count - xlfork $*"
+		return
+	fi
+	echo "not ok $count - xlfork $*"
+	echo "# wanted status $status: xlfork: $message"
+	echo "# got    status $got:"
+	sed 's/^/# /' "$dir/err" "$dir/out"
+}
+
+# Commands.
+row 2 "unknown command 'frobnicate'; 'xlfork help' lists all commands" frobnicate
+row 2 "unknown command 'crate'; did you mean 'create'?" crate x.cfg
+row 2 "unknown command 'lsit'; did you mean 'list'?" lsit
+row 2 "unknown command 'save'; did you mean 'save-devstate'?" save web file
+row 2 "unknown command 'restore'; 'xlfork help' lists all commands" restore file
+row 2 "unknown command 'transfer'; 'xlfork help' lists all commands" transfer web
+row 2 "unknown command 'dump-core'; 'xlfork help' lists all commands" dump-core web
+row 2 "unknown command 'gdb'; 'xlfork help' lists all commands" gdb web
+row 2 "'dom' may be any of: domid, domname" dom web
+row 2 "unknown command ''; 'xlfork help' lists all commands" ''
+row 2 "unknown option '--frob'; the command comes first, 'xlfork help' lists all" --frob
+row 2 "unknown command 'frob'; 'xlfork help' lists all commands" help frob
+
+# Words.
+row 2 "create: CONFIG is missing" create
+row 2 "rename: NAME is missing" rename web
+row 2 "save-devstate: FILE is missing" save-devstate web
+row 2 "fork-vm: PARENT is missing" fork-vm
+row 2 "destroy: DOMAIN is missing" destroy
+row 2 "list: 'two' is one word too many" list one two
+row 2 "version: 'now' is one word too many" version now
+
+# Options.
+row 2 "list: unknown option '--jsno'; did you mean '--json'?" list --jsno
+row 2 "list: unknown option '-x'" list -x
+row 2 "pause: unknown option '--now'" pause --now web
+row 2 "list: option '--json' takes no value" list --json=yes
+row 2 "list: option '--json' is given twice" list --json -j
+row 2 "list: option '--help' takes no value" list --help=yes
+row 2 "fork-vm: option '-n' needs a value" fork-vm web -n
+row 2 "fork-vm: option '--count' needs a value" fork-vm web --count
+row 2 "fork-vm: option '--de' may be several" fork-vm --de web
+row 2 "fork-vm: --count '0' is not a number from 1 to 1000" fork-vm -n 0 web
+row 2 "fork-vm: --count '1001' is not a number from 1 to 1000" fork-vm -n 1001 web
+row 2 "fork-vm: --count '-1' is not a number from 1 to 1000" fork-vm -n -1 web
+row 2 "fork-vm: --count '2x' is not a number from 1 to 1000" fork-vm -n 2x web
+row 2 "fork-vm: --count '' is not a number from 1 to 1000" fork-vm -n '' web
+row 2 "fork-vm: --max-vcpus 'two' is not a number from 1 to 4096" fork-vm -m two web
+row 2 "fork-vm: --launch-dm is yes, no or late, not 'maybe'" fork-vm --launch-dm maybe web
+row 2 "fork-vm: -n and -C exclude each other: one configuration is one fork's" \
+	fork-vm -n 2 -C x.cfg web
+row 2 "create: --dry-run starts nothing, so it goes with no other option" \
+	create --dry-run -p x.cfg
+
+# What a later version will do.
+row 1 "fork-vm: --launch-dm no is not in this version; only 'yes' is" \
+	fork-vm --launch-dm no web
+row 1 "fork-vm: --launch-dm late is not in this version; only 'yes' is" \
+	fork-vm --launch-dm late web
+for option in --fork-reset --pv-clock '--interrupts all' '--io-policy stop' \
+	'--verify 10' '--dm-pool 2'; do
+	# shellcheck disable=SC2086 # an option and its value
+	row 1 "fork-vm: ${option%% *} is not in this version" \
+		fork-vm $option web
+done
+row 1 "fork-vm: --allow-iommu is refused: a device passed through is one piece of hardware, there is nothing to give to the fork; remove it from the parent" \
+	fork-vm --allow-iommu web
+
+# What fails before or without a daemon.
+row 1 "cannot open device state '$dir/none': No such file or directory" \
+	fork-vm -Q "$dir/none" web
+row 1 "an empty word is no domain; 'xlfork list' shows them" info ''
+row 1 "domain '$(printf 'w\377b')' cannot exist: names are UTF-8 text" \
+	info "$(printf 'w\377b')"
+row 1 "forkd did not start: cannot start '$dir/no-forkd': No such file or directory" \
+	list
+mkdir -p "$dir/run"
+chmod 755 "$dir/run"
+
+# Help and versions are for people who have no daemon yet.
+says() {
+	local text=$1
+	shift
+	count=$((count + 1))
+	if "$xlfork" "$@" >"$dir/out" 2>"$dir/err" && [ ! -s "$dir/err" ] &&
+		grep -q "$text" "$dir/out"; then
+		echo "ok $count - xlfork $* prints '$text'"
+	else
+		echo "not ok $count - xlfork $* prints '$text'"
+		sed 's/^/# /' "$dir/out" "$dir/err"
+	fi
+}
+says '^usage: xlfork COMMAND' help
+says '^usage: xlfork COMMAND' --help
+says '^usage: xlfork fork-vm ' help fork-vm
+says '^usage: xlfork fork-vm ' fork-vm -h
+says '^usage: xlfork list ' list --help too many words
+says '^xlfork [0-9]' --version
+says '^forkd  not running$' version
+
+count=$((count + 1))
+"$xlfork" >"$dir/out" 2>"$dir/err"
+if [ $? = 2 ] && [ ! -s "$dir/out" ] && grep -q '^usage:' "$dir/err"; then
+	echo "ok $count - xlfork alone prints the overview and is a usage error"
+else
+	echo "not ok $count - xlfork alone prints the overview and is a usage error"
+fi
+
+count=$((count + 1))
+if "$xlfork" help >/dev/full 2>"$dir/err"; then
+	echo "not ok $count - a full disk is noticed"
+elif grep -q '^xlfork: cannot write to standard output: No space' "$dir/err"; then
+	echo "ok $count - a full disk is noticed"
+else
+	echo "not ok $count - a full disk is noticed"
+	sed 's/^/# /' "$dir/err"
+fi
+echo "1..$count"

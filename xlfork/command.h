@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The table of commands and what a command gets to work with. Everything that
+ * a user can type is in this table: help is printed from it, and a test
+ * compares the manual page and the shell completion with it.
+ */
+#ifndef XLFORK_COMMAND_H
+#define XLFORK_COMMAND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <libfork/error.h>
+
+/* What the program exits with. */
+enum exit_status {
+	STATUS_DONE = 0,
+	STATUS_FAILED = 1, /* one line on standard error says why */
+	STATUS_USAGE = 2,  /* the words made no sense */
+};
+
+/*
+ * Codes beside errno's that a command may return, negative: the words made no
+ * sense; all that failed was already reported.
+ */
+#define COMMAND_EUSAGE    4096
+#define COMMAND_EREPORTED 4097
+
+#define OPTIONS_MAX       16
+
+struct option_spec {
+	char letter;          /* 0: has none */
+	const char *name;     /* without dashes */
+	const char *argument; /* "FILE"; NULL: takes none */
+	const char *meaning;
+	bool later; /* accepted, then answered with "not in this version" */
+};
+
+#define OPTION_END           \
+	{                    \
+		.name = NULL \
+	}
+
+struct invocation;
+
+struct command {
+	const char *name;
+	int (*run)(const struct invocation *call, struct lf_error *error);
+	const struct option_spec *options; /* NULL: none but --help */
+	const char *words;                 /* "DOMAIN FILE"; "": none */
+	unsigned min_words, max_words;
+	const char *summary; /* half a line, lower case, no full stop */
+	const char *details; /* for its own help page; NULL: nothing to add */
+};
+
+/* All commands, in groups; ended by a row whose name is NULL. */
+struct command_group {
+	const char *title;
+	const struct command *commands;
+};
+extern const struct command_group command_groups[];
+
+/* A command with its words taken apart. */
+struct invocation {
+	const struct command *command;
+	bool help; /* --help: nothing else counts */
+	bool given[OPTIONS_MAX];
+	const char *value[OPTIONS_MAX];
+	const char *const *words;
+	unsigned word_count;
+};
+
+/*
+ * The command called `name`, or the only one that begins with it.
+ * -COMMAND_EUSAGE: none or several; the message says which come near.
+ */
+int command_find(const char *name, const struct command **ret_command,
+    struct lf_error *error);
+
+/*
+ * Takes apart the words after the command's name. argv[0] is that name; argv
+ * is reordered. -COMMAND_EUSAGE.
+ */
+int command_parse(const struct command *command, int argc, char **argv,
+    struct invocation *ret_call, struct lf_error *error);
+
+/* Runs xlfork with these arguments; the result is its exit status. */
+enum exit_status command_main(int argc, char **argv);
+
+/* "words that make no sense", with the command's name before it. */
+int usage_error(const struct invocation *call, struct lf_error *error,
+    const char *format, ...) __attribute__((format(printf, 3, 4), cold));
+
+/* An option's number from `min` to `max`; -COMMAND_EUSAGE otherwise. */
+int option_number(const struct invocation *call, unsigned option,
+    unsigned long min, unsigned long max, unsigned long *ret_number,
+    struct lf_error *error);
+
+/* Prints one line on standard error, as all messages of xlfork look. */
+void report(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* The families' tables. */
+extern const struct command domain_commands[];
+extern const struct command look_commands[];
+extern const struct command fork_commands[];
+extern const struct command host_commands[];
+
+#endif

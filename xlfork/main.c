@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * xlfork: the command line of forkd. Everything is in libxlfork, so that tests
+ * can reach it; this is the door.
+ */
+#include "xlfork/command.h"
+
+#include <locale.h>
+
+int
+main(int argc, char **argv)
+{
+	/* For trees and the width of names; numbers stay as they are. */
+	setlocale(LC_CTYPE, "");
+	return command_main(argc, argv);
+}
