@@ -265,6 +265,7 @@ build_argv(struct daemon *daemon, struct domain *domain,
 	    .accelerator = domain->config->accelerator,
 	    .share_ram = json_is_true(argument(request, "share-ram")),
 	    .incoming = json_is_true(argument(request, "incoming")),
+	    .probe = json_is_true(argument(request, "probe")),
 	    .paused = true,
 	};
 	int rc;

@@ -55,6 +55,7 @@ const struct role_command role_commands[ROLE_COMMAND_COUNT] = {
 static const struct control_argument start_qemu[] = {
     {"ram", CONTROL_FD, true, 0, "guest memory"},
     {"share-ram", CONTROL_BOOL, true, 0, "not copy-on-write"},
+    {"probe", CONTROL_BOOL, false, 0, "of the CPU, not the guest"},
     {"incoming", CONTROL_BOOL, true, 0, "to be given a state"},
     {"disks", CONTROL_OBJECT, false, 0, "files of each disk"},
     {"nvram", CONTROL_OBJECT, false, 0, "files of the flash variables"},

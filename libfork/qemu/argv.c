@@ -66,13 +66,15 @@ static void
 add_machine(struct build *b)
 {
 	const struct lf_domain_config *config = b->config;
-	bool flash = config->firmware.type == LF_FIRMWARE_PFLASH;
+	bool flash =
+	    config->firmware.type == LF_FIRMWARE_PFLASH && !b->options->probe;
 	const char *cpu = config->cpu;
 
 	argv_option(&b->list, "-machine",
-	    "%s,memory-backend=" LF_QEMU_RAM_ID
-	    ",usb=off,vmport=off,dump-guest-core=off,mem-merge=off%s%s",
-	    lf_machine_name(config->machine), flash ? ",pflash0=flash0" : "",
+	    "%s%s,usb=off,vmport=off,dump-guest-core=off,mem-merge=off%s%s",
+	    lf_machine_name(config->machine),
+	    b->options->probe ? "" : ",memory-backend=" LF_QEMU_RAM_ID,
+	    flash ? ",pflash0=flash0" : "",
 	    flash && config->firmware.nvram != NULL ? ",pflash1=flash1" : "");
 	argv_option(
 	    &b->list, "-accel", "%s", lf_accelerator_name(b->accelerator));
@@ -417,12 +419,34 @@ choose_accelerator(struct build *b)
 	return 0;
 }
 
+/* The probe guest: its firmware in the RAM's place, its words in QMP's. */
+static int
+add_probe(struct build *b)
+{
+	int fd;
+
+	fd = argv_add_fd(&b->list, LF_QEMU_FD_RAM, NULL, O_RDONLY, "probe");
+	argv_fd_is_reopened(&b->list);
+	argv_option(&b->list, "-bios", "/proc/self/fd/%d", fd);
+	argv_option(&b->list, "-m", "size=16M");
+	fd = argv_add_fd(&b->list, LF_QEMU_FD_QMP, NULL, O_RDWR, "its words");
+	argv_option(&b->list, "-chardev", "socket,id=probe,fd=%d", fd);
+	argv_option(&b->list, "-device",
+	    "isa-debugcon,iobase=0x%x,chardev=probe", LF_QEMU_PROBE_PORT);
+	argv_option(&b->list, "-display", "none");
+	return b->list.failed ? error_nomem(b->error) : 0;
+}
+
 static int
 add_all(struct build *b)
 {
 	int rc;
 
 	add_identity(b);
+	if (b->options->probe) {
+		add_machine(b);
+		return add_probe(b);
+	}
 	add_machine(b);
 	add_memory(b);
 	add_monitor(b);

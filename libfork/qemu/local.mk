@@ -58,6 +58,9 @@ libfork_sources += \
 	libfork/qemu/cpu_section.h \
 	libfork/qemu/cpu_translate.c \
 	libfork/qemu/cpu_translate.h \
+	libfork/qemu/cpuid_guest.S \
+	libfork/qemu/cpuid_probe.c \
+	libfork/qemu/cpuid_probe.h \
 	libfork/qemu/vmstate.c \
 	libfork/qemu/vmstate.h \
 	libfork/qemu/xsave_layout.c \

@@ -1,22 +1,21 @@
-# tcg: with the real QEMU, under TCG; anywhere QEMU is. A test is a block of
-# its own.
+# tcg: with the real QEMU, under TCG; anywhere QEMU is. A test is a block.
 
 tcg_tests =
+
+# A Linux guest to look into.
+tcg_linux_guest = tests/tcg/linux_guest.c tests/tcg/linux_guest.h
 
 tcg_tests += tests/tcg/test_argv_qemu
 tests_tcg_test_argv_qemu_CPPFLAGS = $(test_cppflags)
 tests_tcg_test_argv_qemu_LDADD = $(test_libs) $(JANSSON_LIBS)
 
+tcg_tests += tests/tcg/test_cpuid_probe
+tests_tcg_test_cpuid_probe_CPPFLAGS = $(test_cppflags)
+tests_tcg_test_cpuid_probe_LDADD = tests/lib/libtest.la $(test_libs)
+
 tcg_tests += tests/tcg/test_full_fork
 tests_tcg_test_full_fork_CPPFLAGS = $(test_cppflags)
 tests_tcg_test_full_fork_LDADD = tests/lib/libtest.la $(test_libs)
-
-tcg_tests += tests/tcg/test_qemu_domain
-tests_tcg_test_qemu_domain_CPPFLAGS = $(test_cppflags)
-tests_tcg_test_qemu_domain_LDADD = tests/lib/libtest.la $(test_libs)
-
-# A Linux guest to look into.
-tcg_linux_guest = tests/tcg/linux_guest.c tests/tcg/linux_guest.h
 
 tcg_tests += tests/tcg/test_run_until
 tests_tcg_test_run_until_SOURCES = tests/tcg/test_run_until.c $(tcg_linux_guest)

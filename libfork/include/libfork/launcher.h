@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * How libfork gets the programs that it cannot do without: QEMU, an overlay
- * for a disk, the probe guest. A domain on QEMU asks its launcher for them and
+ * How libfork gets the programs that it cannot do without: QEMU, and what
+ * makes an overlay for a disk. A domain on QEMU asks its launcher for them and
  * never starts anything itself, because the process that it lives in may be
  * one that is not allowed to. forkd's domain processes bring a launcher that
  * asks the daemon; lf_launcher_spawn_new() makes one that starts the programs
@@ -37,6 +37,11 @@ struct lf_qemu_request {
 	bool share_ram;
 	/* Started to be given a state: waits for migrate-incoming. */
 	bool incoming;
+	/*
+	 * Not the guest but a probe of its CPU (lf_qemu_argv_options.probe):
+	 * `ram_fd` is its firmware, qmp_fd of the result what it tells.
+	 */
+	bool probe;
 	/*
 	 * The files of each disk, in the configuration's order, and of the
 	 * flash variables; NULL: the file that the configuration names. Which
@@ -108,16 +113,6 @@ struct lf_launcher {
 
 	/* Removes a file that make_overlay made; a missing one is no error. */
 	void (*remove_overlay)(struct lf_launcher *launcher, const char *path);
-
-	/*
-	 * Runs the firmware image in `image_fd` as a guest with exactly the
-	 * accelerator, CPU and vCPU arguments of `config` until it powers off,
-	 * and returns what it wrote to its debug port. The caller frees
-	 * `*ret_bytes`. NULL where a launcher cannot.
-	 */
-	int (*run_probe)(struct lf_launcher *launcher,
-	    const struct lf_domain_config *config, int image_fd,
-	    void **ret_bytes, size_t *ret_len, struct lf_error *error);
 };
 
 /* For the launcher that starts programs from this process. */

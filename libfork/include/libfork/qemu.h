@@ -46,6 +46,9 @@ struct lf_qemu_chain {
 	size_t count;
 };
 
+/* Where a probe guest writes what it found out. */
+#define LF_QEMU_PROBE_PORT 0xe9
+
 /* What the vector depends on beside the configuration. All zero is allowed. */
 struct lf_qemu_argv_options {
 	const char *program; /* NULL: LF_QEMU_PROGRAM */
@@ -56,6 +59,14 @@ struct lf_qemu_argv_options {
 	bool share_ram; /* guest memory is the file itself, not a copy of it */
 	bool incoming;  /* wait for migrate-incoming */
 	bool paused;    /* do not start the vCPUs */
+
+	/*
+	 * Not the guest but a probe of its CPU: machine, accelerator, CPU and
+	 * vCPUs are the configuration's, the firmware is what stands in the
+	 * RAM's place (64 KiB), and what it writes to port LF_QEMU_PROBE_PORT
+	 * comes out of the QMP socket.
+	 */
+	bool probe;
 
 	/*
 	 * The disks' files, in the configuration's order, and those of the
