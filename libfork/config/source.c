@@ -62,8 +62,9 @@ source_fail(const struct source *source, unsigned line, unsigned column,
 	return fail(source, line, column, key, why);
 }
 
-int
-source_check(const struct source *source, const struct lf_domain_config *config)
+/* lf_domain_config_check(), its error put where the key was written. */
+static int
+check(const struct source *source, const struct lf_domain_config *config)
 {
 	const struct source_place *place;
 	struct lf_error inner;
@@ -77,4 +78,18 @@ source_check(const struct source *source, const struct lf_domain_config *config)
 		return fail(source, 0, 0, key, inner.message);
 	return fail(
 	    source, place->line, place->column, place->shown, inner.message);
+}
+
+int
+source_finish(const struct source *source, struct lf_domain_config *config,
+    bool has_firmware_type, bool has_video)
+{
+	struct lf_firmware *firmware = &config->firmware;
+
+	if (!has_firmware_type && firmware->path != NULL)
+		firmware->type = firmware->nvram != NULL ? LF_FIRMWARE_PFLASH
+							 : LF_FIRMWARE_ROM;
+	if (!has_video && config->graphics.type == LF_GRAPHICS_VNC)
+		config->video = LF_VIDEO_STD;
+	return check(source, config);
 }

@@ -6,6 +6,7 @@
 #ifndef CONFIG_SOURCE_H
 #define CONFIG_SOURCE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include <libfork/domain_config.h>
@@ -38,8 +39,12 @@ int source_fail(const struct source *source, unsigned line, unsigned column,
     const char *key, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 
-/* lf_domain_config_check(), its error put where the key was written. */
-int source_check(
-    const struct source *source, const struct lf_domain_config *config);
+/*
+ * When everything is read: settles what depends on more than one key (firmware
+ * with variables is flash, VNC wants a screen) where the file did not say, and
+ * runs lf_domain_config_check(), its error put where the key was written.
+ */
+int source_finish(const struct source *source, struct lf_domain_config *config,
+    bool has_firmware_type, bool has_video);
 
 #endif

@@ -188,10 +188,9 @@ int
 lf_qemu_argv_print(
     const struct lf_qemu_argv *argv, char **ret_text, struct lf_error *error)
 {
-	cleanup(writer_done) struct writer w;
+	cleanup(writer_done) struct writer w = {0};
 	char line[128];
 
-	writer_init(&w);
 	for (size_t i = 0; i < argv->fd_count; i++) {
 		const struct lf_qemu_fd *fd = &argv->fds[i];
 

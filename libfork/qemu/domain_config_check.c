@@ -24,7 +24,10 @@ struct check {
 
 #define no(check, ...) error_set((check)->error, EINVAL, __VA_ARGS__)
 
-/* Length of the UTF-8 sequence at `s`, 0 when it is none (RFC 3629). */
+/*
+ * Length of the UTF-8 sequence at `s`; 0 when it is none (RFC 3629), or one
+ * that XML cannot have (U+FFFE, U+FFFF).
+ */
 static size_t
 utf8_len(const unsigned char *s)
 {
@@ -44,7 +47,8 @@ utf8_len(const unsigned char *s)
 		if ((s[i] & 0xc0) != 0x80)
 			return 0;
 	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
+	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f) ||
+	    (s[0] == 0xef && s[1] == 0xbf && s[2] >= 0xbe))
 		return 0;
 	return len;
 }
@@ -150,7 +154,7 @@ static int
 check_cpu(struct check *c)
 {
 	if (c->config->cpu != NULL && c->config->cpu[0] == '\0')
-		return no(c, "empty");
+		return no(c, "it is empty");
 	return check_text(c, "it", c->config->cpu, LF_CPU_MAX);
 }
 
@@ -173,6 +177,8 @@ check_cmdline(struct check *c)
 {
 	if (c->config->cmdline != NULL && c->config->kernel == NULL)
 		return no(c, "only together with a kernel");
+	if (c->config->cmdline != NULL && c->config->cmdline[0] == '\0')
+		return no(c, "it is empty");
 	return check_text(c, "it", c->config->cmdline, LF_CMDLINE_MAX);
 }
 

@@ -145,10 +145,9 @@ lf_domain_config_to_json(const struct lf_domain_config *config, char **ret_text,
     struct lf_error *error)
 {
 	cleanup_json json_t *json = type_to_json(&config_type, config);
-	cleanup(writer_done) struct writer w;
+	cleanup(writer_done) struct writer w = {0};
 	int rc = -1;
 
-	writer_init(&w);
 	if (json != NULL)
 		rc = json_dump_callback(json, append, &w, JSON_COMPACT);
 	/* The other reason that jansson knows: bytes that are not UTF-8. */
