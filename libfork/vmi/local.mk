@@ -1,6 +1,14 @@
 # vmi: looking into a guest: symbols, the Linux kernel in its memory.
 
 libfork_sources += \
+	libfork/vmi/btf.c \
+	libfork/vmi/btf.h \
+	libfork/vmi/guest_memory.h \
+	libfork/vmi/kallsyms.c \
+	libfork/vmi/kallsyms.h \
+	libfork/vmi/kernel.c \
+	libfork/vmi/kernel.h \
+	libfork/vmi/kernel_log.c \
 	libfork/vmi/symbols.c \
 	libfork/vmi/symbols.h \
 	libfork/vmi/symbols_elf.c \
@@ -8,4 +16,5 @@ libfork_sources += \
 	libfork/vmi/symbols_nearest.c \
 	libfork/vmi/symbols_text.c
 include_libfork_HEADERS += \
-	libfork/include/libfork/symbols.h
+	libfork/include/libfork/symbols.h \
+	libfork/include/libfork/vmi.h

@@ -17,6 +17,11 @@ tcg_tests += tests/tcg/test_full_fork
 tests_tcg_test_full_fork_CPPFLAGS = $(test_cppflags)
 tests_tcg_test_full_fork_LDADD = tests/lib/libtest.la $(test_libs)
 
+tcg_tests += tests/tcg/test_kernel
+tests_tcg_test_kernel_SOURCES = tests/tcg/test_kernel.c $(tcg_linux_guest)
+tests_tcg_test_kernel_CPPFLAGS = $(test_cppflags)
+tests_tcg_test_kernel_LDADD = $(test_libs) $(JANSSON_LIBS)
+
 tcg_tests += tests/tcg/test_run_until
 tests_tcg_test_run_until_SOURCES = tests/tcg/test_run_until.c $(tcg_linux_guest)
 tests_tcg_test_run_until_CPPFLAGS = $(test_cppflags)

@@ -15,6 +15,7 @@
 #include <libfork/snapshot.h>
 #include <libfork/symbols.h>
 #include <libfork/vcpu.h>
+#include <libfork/vmi.h>
 
 #ifdef __cplusplus
 extern "C" {

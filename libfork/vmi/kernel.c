@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Finding the running Linux kernel. Where its image lies in guest-physical
+ * memory follows from the symbols and from the kernel's own `phys_base`: the
+ * one distance at which that variable holds this very distance. A copy of a
+ * kernel that does not run (a file in the page cache, the kernel before a
+ * kexec) has another value there.
+ */
+#include "vmi/kernel.h"
+
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "base/sys.h"
+#include "vmi/guest_memory.h"
+#include "vmi/kallsyms.h"
+
+/* __START_KERNEL_map: the image is mapped from here (Documentation/arch/x86/
+ * x86_64/mm.rst), shifted by phys_base. */
+#define KERNEL_MAP UINT64_C(0xffffffff80000000)
+
+/* Both the physical and the virtual place are multiples of this. */
+#define KERNEL_ALIGN (UINT64_C(2) << 20)
+
+/* The direct map without CONFIG_RANDOMIZE_MEMORY, and how large it may be. */
+#define DIRECT_MAP     UINT64_C(0xffff888000000000)
+#define DIRECT_MAP_MAX (UINT64_C(1) << 46)
+
+static int
+symbol_address(const struct lf_kernel *kernel, const char *name,
+    uint64_t *ret_address, struct lf_error *error)
+{
+	struct lf_symbol symbol;
+	int rc = lf_symbols_lookup(kernel->symbols, name, &symbol, error);
+
+	if (rc == 0)
+		*ret_address = symbol.address;
+	return rc;
+}
+
+/*
+ * Tries every place where the tables found at `inside` are part of the image.
+ * 1: found, 0: no place fits, -ENOENT: this kernel has no such variables.
+ */
+static int
+locate_image(struct lf_kernel *kernel, uint64_t inside)
+{
+	const struct lf_guest_memory *memory = &kernel->memory;
+	uint64_t start = 0, end = 0, variable = 0, lowest, gpa;
+	uint8_t bytes[8];
+
+	if (symbol_address(kernel, "_text", &start, NULL) < 0 ||
+	    symbol_address(kernel, "_end", &end, NULL) < 0 ||
+	    symbol_address(kernel, "phys_base", &variable, NULL) < 0 ||
+	    start < KERNEL_MAP || end <= start || variable < start ||
+	    variable >= end)
+		return -ENOENT;
+	lowest = inside > end - start ? inside - (end - start) : 0;
+	lowest = (lowest + KERNEL_ALIGN - 1) & -KERNEL_ALIGN;
+	/* `gpa` is where _text would be, but for its place in its 2 MiB. */
+	for (gpa = lowest; gpa <= inside; gpa += KERNEL_ALIGN) {
+		uint64_t delta = gpa - (start & -KERNEL_ALIGN);
+
+		if (memory->read(memory->opaque, variable + delta, bytes,
+			sizeof(bytes)) < 0)
+			continue;
+		if (get_le64(bytes) != delta + KERNEL_MAP)
+			continue;
+		kernel->has_image = true;
+		kernel->image_start = start;
+		kernel->image_end = end;
+		kernel->image_delta = delta;
+		return 1;
+	}
+	return 0;
+}
+
+static void
+locate_direct_map(struct lf_kernel *kernel)
+{
+	uint64_t variable, value = 0;
+
+	kernel->direct_map = DIRECT_MAP;
+	if (kernel->has_image &&
+	    symbol_address(kernel, "page_offset_base", &variable, NULL) == 0 &&
+	    kernel_read_u64(kernel, variable, &value, NULL) == 0)
+		kernel->direct_map = value;
+}
+
+/*
+ * The first kernel whose image is found, or the only one without: a kernel
+ * that keeps no variables in kallsyms (CONFIG_KALLSYMS_ALL) can still name its
+ * functions.
+ */
+static int
+choose(struct lf_kernel *kernel, struct lf_error *error)
+{
+	struct lf_symbols *without = NULL;
+	struct kallsyms tables;
+	uint64_t position = 0;
+	int rc, found;
+
+	for (;;) {
+		rc = kallsyms_find(&kernel->memory, &position, &tables, error);
+		if (rc < 0)
+			break;
+		kernel->symbols = tables.symbols;
+		found = locate_image(kernel, tables.token_index);
+		if (found == 1) {
+			lf_symbols_free(without);
+			return 0;
+		}
+		kernel->symbols = NULL;
+		if (found == -ENOENT && without == NULL)
+			without = tables.symbols;
+		else
+			lf_symbols_free(tables.symbols);
+	}
+	if (rc == -ENOENT && without != NULL) {
+		kernel->symbols = without;
+		return 0;
+	}
+	lf_symbols_free(without);
+	return rc;
+}
+
+int
+lf_kernel_find(const struct lf_guest_memory *memory,
+    struct lf_kernel **ret_kernel, struct lf_error *error)
+{
+	struct lf_kernel *kernel = sys.calloc(1, sizeof(*kernel));
+	int rc;
+
+	if (kernel == NULL)
+		return error_nomem(error);
+	kernel->memory = *memory;
+	rc = choose(kernel, error);
+	if (rc < 0) {
+		lf_kernel_free(kernel);
+		return rc;
+	}
+	locate_direct_map(kernel);
+	lf_error_clear(error);
+	*ret_kernel = kernel;
+	return 0;
+}
+
+void
+lf_kernel_free(struct lf_kernel *kernel)
+{
+	if (kernel == NULL)
+		return;
+	lf_symbols_free(kernel->symbols);
+	btf_free(kernel->btf);
+	free(kernel);
+}
+
+const struct lf_symbols *
+lf_kernel_symbols(const struct lf_kernel *kernel)
+{
+	return kernel->symbols;
+}
+
+int
+lf_kernel_read(const struct lf_kernel *kernel, uint64_t address, void *buf,
+    size_t len, struct lf_error *error)
+{
+	uint64_t gpa;
+
+	if (!kernel->has_image)
+		return error_set(error, ENOENT,
+		    "the guest kernel's image was not found: its kallsyms "
+		    "hold no variables (CONFIG_KALLSYMS_ALL)");
+	if (address >= kernel->image_start && address < kernel->image_end &&
+	    len <= kernel->image_end - address)
+		gpa = address + kernel->image_delta;
+	else if (address >= kernel->direct_map &&
+		 address - kernel->direct_map < DIRECT_MAP_MAX)
+		gpa = address - kernel->direct_map;
+	else
+		return error_set(error, EFAULT,
+		    "guest kernel: 0x%llx is neither in its image nor in its "
+		    "map of physical memory",
+		    (unsigned long long)address);
+	return guest_memory_read(
+	    &kernel->memory, "guest kernel", gpa, buf, len, error);
+}
+
+int
+kernel_read_u64(const struct lf_kernel *kernel, uint64_t address,
+    uint64_t *ret_value, struct lf_error *error)
+{
+	uint8_t bytes[8];
+	int rc = lf_kernel_read(kernel, address, bytes, sizeof(bytes), error);
+
+	if (rc == 0)
+		*ret_value = get_le64(bytes);
+	return rc;
+}
+
+static int
+read_btf(struct lf_kernel *kernel, struct lf_error *error)
+{
+	uint8_t header[BTF_HEADER_LEN];
+	cleanup_free uint8_t *bytes = NULL;
+	uint64_t start = 0, stop = 0, len = 0;
+	int rc;
+
+	if (symbol_address(kernel, "__start_BTF", &start, NULL) < 0 ||
+	    symbol_address(kernel, "__stop_BTF", &stop, NULL) < 0)
+		return error_set(error, ENOENT,
+		    "the guest kernel has no BTF (CONFIG_DEBUG_INFO_BTF)");
+	rc = lf_kernel_read(kernel, start, header, sizeof(header), error);
+	if (rc == 0)
+		rc = btf_length(header, &len, error);
+	if (rc < 0)
+		return rc;
+	if (stop < start || len > stop - start)
+		return error_set(error, EBADMSG,
+		    "BTF: 0x%llx bytes between __start_BTF and __stop_BTF, "
+		    "0x%llx wanted",
+		    (unsigned long long)(stop - start),
+		    (unsigned long long)len);
+	bytes = sys.malloc(len);
+	if (bytes == NULL)
+		return error_nomem(error);
+	rc = lf_kernel_read(kernel, start, bytes, len, error);
+	if (rc < 0)
+		return rc;
+	return btf_new(take_ptr(bytes), len, &kernel->btf, error);
+}
+
+int
+lf_kernel_member(struct lf_kernel *kernel, const char *type, const char *member,
+    struct lf_kernel_member *ret_member, struct lf_error *error)
+{
+	int rc = kernel->btf == NULL ? read_btf(kernel, error) : 0;
+
+	return rc < 0
+		   ? rc
+		   : btf_member(kernel->btf, type, member, ret_member, error);
+}
+
+int
+lf_kernel_type_size(struct lf_kernel *kernel, const char *type,
+    uint32_t *ret_size, struct lf_error *error)
+{
+	int rc = kernel->btf == NULL ? read_btf(kernel, error) : 0;
+
+	return rc < 0 ? rc : btf_type_size(kernel->btf, type, ret_size, error);
+}

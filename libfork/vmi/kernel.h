@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A Linux kernel found in guest memory, for those that look into it.
+ */
+#ifndef VMI_KERNEL_H
+#define VMI_KERNEL_H
+
+#include <stdbool.h>
+
+#include <libfork/vmi.h>
+
+#include "vmi/btf.h"
+
+struct lf_kernel {
+	struct lf_guest_memory memory; /* what it points to is borrowed */
+	struct lf_symbols *symbols;    /* owned */
+	struct btf *btf;               /* owned; NULL: not read yet */
+
+	/* The image lies in one piece: gpa = gva + image_delta. */
+	bool has_image;
+	uint64_t image_start, image_end, image_delta;
+	uint64_t direct_map; /* where all physical memory is mapped */
+};
+
+/* Reads 8 bytes of a symbol's variable. */
+int kernel_read_u64(const struct lf_kernel *kernel, uint64_t address,
+    uint64_t *ret_value, struct lf_error *error);
+
+#endif
