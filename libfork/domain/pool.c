@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The pool of VM shells. Its thread sleeps while every kind is full; making a
- * shell happens outside of the lock, so that forks never wait for it.
+ * The pool of VM shells. Making a shell happens outside of the lock, so that
+ * forks never wait for it there; but the kernel makes two threads that work on
+ * VMs and mappings of one process wait for each other all the same. So the
+ * pool's thread begins when a kind is half empty, or a moment after the last
+ * fork, and a burst of forks runs undisturbed.
  */
 #include "domain/pool.h"
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -17,6 +21,9 @@
 #define KINDS_MAX  8
 #define DEPTH_MAX  4096
 #define STACK_SIZE (128UL << 10)
+
+/* No fork for so long: time to fill up. */
+#define QUIET_MS 5
 
 struct kind {
 	struct vm_recipe recipe; /* its cpuid is our copy */
@@ -33,6 +40,8 @@ struct lf_pool {
 	pthread_cond_t wanted, full;
 	struct kind kinds[KINDS_MAX];
 	unsigned kind_count;
+	uint64_t takes; /* counted, to see whether forks go on */
+	bool filling;   /* work is to be done until every kind is full */
 	bool quit;
 };
 
@@ -49,6 +58,59 @@ find_work(struct lf_pool *pool)
 	return NULL;
 }
 
+/* True when some kind is half empty. */
+static bool
+is_low(const struct lf_pool *pool)
+{
+	unsigned i;
+
+	for (i = 0; i < pool->kind_count; i++)
+		if (pool->kinds[i].count <= pool->depth / 2 &&
+		    !pool->kinds[i].broken)
+			return true;
+	return false;
+}
+
+/* Waits until no fork has taken a shell for a moment, or one kind is low. */
+static void
+wait_for_quiet(struct lf_pool *pool)
+{
+	while (!pool->quit && !pool->filling && !is_low(pool)) {
+		uint64_t takes = pool->takes;
+		struct timespec until;
+
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_nsec += QUIET_MS * 1000000L;
+		if (until.tv_nsec >= 1000000000L) {
+			until.tv_sec++;
+			until.tv_nsec -= 1000000000L;
+		}
+		pthread_cond_timedwait(&pool->wanted, &pool->lock, &until);
+		if (takes == pool->takes)
+			break;
+	}
+	pool->filling = true;
+}
+
+static void
+make_one(struct lf_pool *pool, struct kind *kind)
+{
+	struct lf_error error;
+	struct vm *vm;
+	int rc;
+
+	/* Kinds are never removed and their recipes never change. */
+	pthread_mutex_unlock(&pool->lock);
+	rc = vm_new(pool->device, &kind->recipe, &vm, &error);
+	if (rc < 0)
+		log_warning("pool of VM shells: %s", error.message);
+	pthread_mutex_lock(&pool->lock);
+	if (rc < 0)
+		kind->broken = true;
+	else
+		kind->shells[kind->count++] = vm;
+}
+
 static void *
 pool_main(void *opaque)
 {
@@ -57,25 +119,16 @@ pool_main(void *opaque)
 	pthread_mutex_lock(&pool->lock);
 	while (!pool->quit) {
 		struct kind *kind = find_work(pool);
-		struct lf_error error;
-		struct vm *vm;
-		int rc;
 
 		if (kind == NULL) {
+			pool->filling = false;
 			pthread_cond_broadcast(&pool->full);
 			pthread_cond_wait(&pool->wanted, &pool->lock);
-			continue;
+		} else if (!pool->filling) {
+			wait_for_quiet(pool);
+		} else {
+			make_one(pool, kind);
 		}
-		/* Kinds are never removed and their recipes never change. */
-		pthread_mutex_unlock(&pool->lock);
-		rc = vm_new(pool->device, &kind->recipe, &vm, &error);
-		if (rc < 0)
-			log_warning("pool of VM shells: %s", error.message);
-		pthread_mutex_lock(&pool->lock);
-		if (rc < 0)
-			kind->broken = true;
-		else
-			kind->shells[kind->count++] = vm;
 	}
 	pthread_mutex_unlock(&pool->lock);
 	return NULL;
@@ -141,8 +194,11 @@ void
 lf_pool_wait(struct lf_pool *pool)
 {
 	pthread_mutex_lock(&pool->lock);
-	while (find_work(pool) != NULL)
+	while (find_work(pool) != NULL) {
+		pool->filling = true;
+		pthread_cond_signal(&pool->wanted);
 		pthread_cond_wait(&pool->full, &pool->lock);
+	}
 	pthread_mutex_unlock(&pool->lock);
 }
 
@@ -197,6 +253,7 @@ pool_take(struct lf_pool *pool, const struct kvm_device *device,
 		return vm_new(device, recipe, ret_vm, error);
 	pthread_mutex_lock(&pool->lock);
 	pool->device = device;
+	pool->takes++;
 	kind = find_kind(pool, recipe);
 	if (kind == NULL)
 		add_kind(pool, recipe);
