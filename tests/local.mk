@@ -31,6 +31,8 @@ tests_lib_libtest_la_SOURCES = \
 tests_lib_libtest_la_CPPFLAGS = $(test_cppflags)
 
 include tests/cli/local.mk
+EXTRA_DIST += tests/data/memory-maps
+
 include tests/guest/local.mk
 include tests/lab/local.mk
 include tests/tree/local.mk

@@ -325,6 +325,24 @@ read_streams(struct streams *streams, const struct lf_snapshot *snapshot,
 			    streams->given->stream, error);
 }
 
+/* A snapshot may come from another process: guest memory is file 0, whole. */
+static int
+check_memory(const struct lf_snapshot *snapshot,
+    const struct lf_domain_config *config, struct lf_error *error)
+{
+	const struct ram_image *image = snapshot->image;
+	const struct ram_block *block =
+	    ram_image_find_block(image, LF_QEMU_RAM_ID);
+
+	if (block == NULL || block->file != 0 || block->offset != 0 ||
+	    block->length != config->memory_bytes ||
+	    ram_file_size(image->files[0]) != config->memory_bytes)
+		return error_set(error, EBADMSG,
+		    "the snapshot's guest memory is not what its "
+		    "configuration says");
+	return 0;
+}
+
 static int
 start_from(struct qemu_domain *domain, struct lf_snapshot *snapshot,
     const struct qemu_start *start, const struct streams *streams,
@@ -338,8 +356,10 @@ start_from(struct qemu_domain *domain, struct lf_snapshot *snapshot,
 	    .overrides = start->overrides,
 	    .override_count = start->override_count,
 	};
-	int rc;
+	int rc = check_memory(snapshot, domain->config, error);
 
+	if (rc < 0)
+		return rc;
 	domain->ram = ram_file_ref(snapshot->image->files[0]);
 	domain->private_ram = true;
 	rc = start_process(domain, true, error);

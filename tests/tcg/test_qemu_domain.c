@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -340,6 +341,31 @@ Test(qemu_domain, device_state_made_by_hand)
 	cr_assert_eq(try_fork(snapshot, "null", fd, &fork), -EINVAL);
 	close(fd);
 	cr_assert_eq(children(), 1);
+}
+
+/* As between processes: a snapshot that was sent is forked as any other. */
+Test(qemu_domain, a_received_snapshot_is_forked)
+{
+	cleanup_config struct lf_domain_config *config =
+	    guest_bootless("parent");
+	cleanup_snapshot struct lf_snapshot *snapshot = NULL, *received = NULL;
+	cleanup_domain struct lf_domain *parent = ticking(config);
+	cleanup_domain struct lf_domain *fork = NULL;
+	cleanup_free char *path = guest_path("parent.serial.far"), *text = NULL;
+	char next[32];
+	int sv[2];
+
+	OK(lf_domain_freeze(parent, &snapshot, &error));
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
+	OK(lf_snapshot_send(sv[0], snapshot, &error));
+	OK(lf_snapshot_receive(sv[1], &received, &error));
+	close(sv[0]);
+	close(sv[1]);
+	fork = fork_of(received, "far");
+	OK(lf_domain_unpause(fork, &error));
+	snprintf(next, sizeof(next), "tick %u\n", frozen_tick(parent) + 2);
+	text = wait_text(path, next);
+	cr_assert_null(strstr(text, "BOOTED"));
 }
 
 /* Freezing again without having run is the same instant. */

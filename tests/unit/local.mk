@@ -55,6 +55,17 @@ tests_unit_test_xlfork_LDADD = xlfork/libxlfork.la tests/lib/libtest.la $(test_l
 unit_tests += tests/unit/test_xlfork_session
 tests_unit_test_xlfork_session_CPPFLAGS = $(test_cppflags)
 tests_unit_test_xlfork_session_LDADD = xlfork/libxlfork.la tests/lib/libtest.la $(test_libs) -lutil
+unit_tests += tests/unit/test_mtree
+tests_unit_test_mtree_CPPFLAGS = $(test_cppflags)
+tests_unit_test_mtree_LDADD = tests/lib/libtest.la $(test_libs) $(JANSSON_LIBS)
+
+unit_tests += tests/unit/test_qmp
+tests_unit_test_qmp_CPPFLAGS = $(test_cppflags)
+tests_unit_test_qmp_LDADD = tests/lib/libtest.la $(test_libs) $(JANSSON_LIBS)
+
+unit_tests += tests/unit/test_stream
+tests_unit_test_stream_CPPFLAGS = $(test_cppflags)
+tests_unit_test_stream_LDADD = tests/lib/libtest.la $(test_libs) $(JANSSON_LIBS)
 
 if HAVE_CRITERION
 check_PROGRAMS += $(unit_tests)
