@@ -61,6 +61,8 @@ libfork_sources += \
 	libfork/qemu/cpuid_guest.S \
 	libfork/qemu/cpuid_probe.c \
 	libfork/qemu/cpuid_probe.h \
+	libfork/qemu/devstate_write.c \
+	libfork/qemu/devstate_write.h \
 	libfork/qemu/vmstate.c \
 	libfork/qemu/vmstate.h \
 	libfork/qemu/xsave_layout.c \

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "qemu/stream.h"
 
 /* Bytes of one element on the wire. */
 static size_t
@@ -261,6 +262,15 @@ save_fields(
 		save_elements(field, state, w);
 }
 
+static bool
+is_written(const struct vmstate_subsection *subsection, unsigned index,
+    const struct vmstate_found *found, const void *state)
+{
+	if (subsection->needed != NULL)
+		return subsection->needed(state);
+	return (found->present >> index & 1) != 0;
+}
+
 void
 vmstate_save(const struct vmstate_table *table,
     const struct vmstate_found *found, const void *state, struct writer *w)
@@ -271,19 +281,97 @@ vmstate_save(const struct vmstate_table *table,
 	save_fields(table->fields, state, w);
 	for (i = 0; subsection != NULL && subsection->name != NULL;
 	     subsection++, i++) {
-		bool was_there = found->present >> i & 1;
-
-		if (subsection->needed != NULL ? !subsection->needed(state)
-					       : !was_there)
+		if (!is_written(subsection, i, found, state))
 			continue;
 		if (subsection->fields == NULL) {
 			writer_bytes(
 			    w, found->opaque[i].bytes, found->opaque[i].len);
 			continue;
 		}
-		writer_u8(w, 0x05); /* QEMU_VM_SUBSECTION */
+		writer_u8(w, STREAM_SUBSECTION);
 		writer_counted_string(w, subsection->name);
 		writer_be32(w, subsection->version);
 		save_fields(subsection->fields, state, w);
 	}
+}
+
+/* --- description --- */
+
+static json_t *describe_fields(const struct vmstate_field *fields);
+
+static json_t *
+describe_field(const struct vmstate_field *field)
+{
+	char type[16];
+	json_t *object;
+
+	snprintf(type, sizeof(type), "uint%u", 8U * field->bytes);
+	object = json_pack("{s:s, s:s, s:i}", "name", field->name, "type",
+	    field->fields == NULL ? type : "struct", "size",
+	    (int)element_bytes(field));
+	if (object != NULL && field->count > 1)
+		json_object_set_new(
+		    object, "array_len", json_integer(field->count));
+	if (object != NULL && field->fields != NULL)
+		json_object_set_new(object, "struct",
+		    json_pack("{s:s, s:i, s:o}", "vmsd_name", field->name,
+			"version", 1, "fields",
+			describe_fields(field->fields)));
+	return object;
+}
+
+static json_t *
+describe_fields(const struct vmstate_field *fields)
+{
+	json_t *array = json_array();
+	const struct vmstate_field *field;
+
+	for (field = fields; field->name != NULL; field++)
+		json_array_append_new(array, describe_field(field));
+	return array;
+}
+
+static json_t *
+find_described(const json_t *old, const char *name)
+{
+	size_t i;
+	json_t *one;
+
+	json_array_foreach(old, i, one)
+	{
+		const char *its =
+		    json_string_value(json_object_get(one, "vmsd_name"));
+
+		if (its != NULL && strcmp(its, name) == 0)
+			return json_incref(one);
+	}
+	return NULL;
+}
+
+json_t *
+vmstate_describe(const struct vmstate_table *table,
+    const struct vmstate_found *found, const void *state, const json_t *old)
+{
+	const struct vmstate_subsection *subsection = table->subsections;
+	json_t *array = json_array();
+	unsigned i;
+
+	for (i = 0; subsection != NULL && subsection->name != NULL;
+	     subsection++, i++) {
+		json_t *one;
+
+		if (!is_written(subsection, i, found, state))
+			continue;
+		one = find_described(old, subsection->name);
+		if (one == NULL)
+			one = json_pack("{s:s, s:i, s:o}", "vmsd_name",
+			    subsection->name, "version",
+			    (int)subsection->version, "fields",
+			    describe_fields(subsection->fields));
+		if (json_array_append_new(array, one) < 0) {
+			json_decref(array);
+			return NULL;
+		}
+	}
+	return array;
 }

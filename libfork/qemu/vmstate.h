@@ -72,6 +72,14 @@ int vmstate_load(const struct vmstate_table *table,
 void vmstate_save(const struct vmstate_table *table,
     const struct vmstate_found *found, const void *state, struct writer *w);
 
+/*
+ * The description of the subsections that vmstate_save() writes, as QEMU puts
+ * it behind a stream: a JSON array, the caller's. What `old` (an array or
+ * NULL) says of a subsection is taken over. NULL: out of memory.
+ */
+json_t *vmstate_describe(const struct vmstate_table *table,
+    const struct vmstate_found *found, const void *state, const json_t *old);
+
 /* The table's number of a subsection, for vmstate_found; -1: none. */
 int vmstate_subsection_index(
     const struct vmstate_table *table, const char *name);

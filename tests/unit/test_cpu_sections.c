@@ -11,10 +11,15 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
+
+#include <libfork/devstate.h>
 
 #include "base/cleanup.h"
 #include "cpu/state.h"
+#include "lib/fault.h"
 #include "qemu/cpu_translate.h"
+#include "qemu/devstate_write.h"
 #include "qemu/stream.h"
 
 struct sample {
@@ -373,4 +378,148 @@ Test(cpu_sections, a_component_without_a_place_is_refused)
 	    error.message, "the guest uses AVX, which this CPU does not have");
 	cpu_state_free(state);
 	sample_close(&sample);
+}
+
+/* --- whole streams --- */
+
+struct forked {
+	struct sample sample;
+	struct cpu_state *states[2];
+	struct devstate_parts parts;
+};
+
+static struct forked
+forked_open(const char *name, unsigned vcpus, bool tcg)
+{
+	struct forked forked = {.sample = sample_open(name)};
+	unsigned i;
+
+	for (i = 0; i < vcpus; i++) {
+		struct qemu_vcpu vcpu = load(&forked.sample, i, tcg);
+
+		forked.states[i] = translate(&vcpu);
+	}
+	forked.parts = (struct devstate_parts){
+	    .base = forked.sample.stream,
+	    .tcg = tcg,
+	    .vcpu_count = vcpus,
+	    .cpuid = &cpuid,
+	};
+	return forked;
+}
+
+static void
+forked_close(struct forked *forked)
+{
+	unsigned i;
+
+	for (i = 0; i < 2; i++)
+		cpu_state_free(forked->states[i]);
+	sample_close(&forked->sample);
+}
+
+static int
+note(void *opaque, const char *path, const struct lf_devstate_item *a,
+    const struct lf_devstate_item *b)
+{
+	char *text = opaque;
+
+	snprintf(text + strlen(text), 1024 - strlen(text), "%s%s%s ",
+	    a == NULL ? "+" : "", b == NULL ? "-" : "", path);
+	return 0;
+}
+
+/* Writes the fork's stream and says in which items it differs. */
+static void
+write_and_compare(struct forked *forked, const char *name, char *text)
+{
+	struct lf_devstate *before = NULL, *after = NULL;
+	struct lf_error error;
+	cleanup_close int file = -1, fd = -1;
+	char path[4096];
+	uint64_t len;
+
+	forked->parts.vcpus = forked->states;
+	cr_assert_eq(devstate_write(&forked->parts, &fd, &len, &error), 0, "%s",
+	    error.message);
+	snprintf(path, sizeof(path), "%s/tests/data/streams/%s.stream",
+	    getenv("top_srcdir"), name);
+	file = open(path, O_RDONLY | O_CLOEXEC);
+	cr_assert_eq(lf_devstate_open(file, &before, &error), 0);
+	cr_assert_eq(
+	    lf_devstate_open(fd, &after, &error), 0, "%s", error.message);
+	text[0] = '\0';
+	lf_devstate_compare(before, after, note, text, &error);
+	lf_devstate_free(before);
+	lf_devstate_free(after);
+}
+
+Test(fork_stream, of_a_fork_that_did_not_run_differs_in_the_clock_only)
+{
+	struct forked forked = forked_open("kvm-smp2", 2, false);
+	char text[1024];
+
+	write_and_compare(&forked, "kvm-smp2", text);
+	cr_assert_str_eq(
+	    text, "-kvmclock[0].kvmclock/clock_is_reliable.clock_is_reliable ");
+	forked_close(&forked);
+}
+
+Test(fork_stream, of_a_tcg_parent_is_the_parents)
+{
+	struct forked forked = forked_open("tcg-max", 1, true);
+	char text[1024];
+
+	write_and_compare(&forked, "tcg-max", text);
+	cr_assert_str_eq(text, "cpu[0].env.xstate_bv ");
+	forked_close(&forked);
+}
+
+/* Subsections that the parent had no need of are described as well. */
+Test(fork_stream, has_new_subsections_and_a_clock_that_went_on)
+{
+	struct forked forked = forked_open("kvm-smp2", 2, false);
+	struct lf_error error;
+	char text[1024];
+
+	cpu_state_set_msr(forked.states[1], 0x3b, 12345, &error);
+	cpu_state_set_msr(forked.states[1], 0x6e0, 0, &error);
+	forked.states[0]->tsc.tsc += 1000000;
+	forked.states[0]->events.triple_fault.pending = 1;
+	write_and_compare(&forked, "kvm-smp2", text);
+	cr_assert_str_eq(text,
+	    "cpu[0].env.tsc "
+	    "-cpu[1].cpu/msr_tscdeadline.env.tsc_deadline "
+	    "kvmclock[0].clock "
+	    "-kvmclock[0].kvmclock/clock_is_reliable.clock_is_reliable "
+	    "+cpu[0].cpu/triple_fault.env.triple_fault_pending "
+	    "+cpu[1].cpu/msr_tsc_adjust.env.tsc_adjust ",
+	    "%s", text);
+	forked_close(&forked);
+}
+
+Test(fork_stream, every_failed_call_is_an_error_and_leaks_nothing)
+{
+	struct forked forked = forked_open("kvm-smp2", 2, false);
+
+	forked.parts.vcpus = forked.states;
+	FAULT_LOOP(fault)
+	{
+		struct lf_error error;
+		uint64_t len;
+		int fd = -1, rc;
+
+		rc = devstate_write(&forked.parts, &fd, &len, &error);
+		fault_end(&fault);
+		if (fault.hit) {
+			cr_assert_lt(
+			    rc, 0, "call %lu (%s)", fault.round, fault.name);
+			cr_assert_eq(fd, -1);
+		} else {
+			cr_assert_eq(rc, 0);
+			close(fd);
+		}
+		cr_assert_eq(fault_open_descriptors(), fault.descriptors);
+	}
+	forked_close(&forked);
 }

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Writing a fork's device stream. Sections follow each other as in the
+ * ancestor's; a rewritten one keeps its header and footer.
+ */
+#include "qemu/devstate_write.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/sys.h"
+#include "base/writer.h"
+#include "qemu/cpu_translate.h"
+
+struct work {
+	const struct devstate_parts *parts;
+	const struct stream *devices;
+	struct qemu_vcpu
+	    *vcpus;           /* the ancestor's, then with the fork's state */
+	uint64_t *tsc_before; /* of each vCPU, at the ancestor's freeze */
+	json_t *description;
+	struct writer w;
+};
+
+static int
+load_vcpus(struct work *work, struct lf_error *error)
+{
+	const struct devstate_parts *parts = work->parts;
+	unsigned i;
+	int rc = 0;
+
+	work->vcpus = sys.calloc(parts->vcpu_count, sizeof(*work->vcpus));
+	work->tsc_before =
+	    sys.calloc(parts->vcpu_count, sizeof(*work->tsc_before));
+	if (work->vcpus == NULL || work->tsc_before == NULL)
+		return error_nomem(error);
+	for (i = 0; i < parts->vcpu_count && rc == 0; i++) {
+		rc = qemu_vcpu_load(
+		    work->devices, i, parts->tcg, &work->vcpus[i], error);
+		work->tsc_before[i] = work->vcpus[i].cpu.tsc;
+		if (rc == 0)
+			rc = qemu_vcpu_from_state(&work->vcpus[i], parts->cpuid,
+			    parts->vcpus[i], error);
+		if (rc < 0)
+			return error_prefix(error, rc, "vCPU %u", i);
+	}
+	return 0;
+}
+
+/* --- description --- */
+
+/* The description's object of a section. */
+static json_t *
+described(const struct work *work, const struct stream_section *section)
+{
+	json_t *devices = json_object_get(work->description, "devices");
+	json_t *device;
+	size_t i;
+
+	json_array_foreach(devices, i, device)
+	{
+		const char *name =
+		    json_string_value(json_object_get(device, "name"));
+
+		if (name != NULL && strcmp(name, section->name) == 0 &&
+		    json_integer_value(json_object_get(
+			device, "instance_id")) == section->instance_id)
+			return device;
+	}
+	return NULL;
+}
+
+static int
+set_subsections(json_t *device, json_t *subsections, struct lf_error *error)
+{
+	if (subsections == NULL || device == NULL) {
+		json_decref(subsections);
+		return error_nomem(error);
+	}
+	if (json_array_size(subsections) == 0) {
+		json_decref(subsections);
+		json_object_del(device, "subsections");
+		return 0;
+	}
+	return json_object_set_new(device, "subsections", subsections) < 0
+		   ? error_nomem(error)
+		   : 0;
+}
+
+/* --- sections --- */
+
+static int
+write_cpu(struct work *work, const struct stream_section *section,
+    struct lf_error *error)
+{
+	const struct qemu_cpu *cpu = &work->vcpus[section->instance_id].cpu;
+	json_t *device = described(work, section);
+
+	qemu_cpu_save(cpu, &work->w);
+	return set_subsections(device,
+	    vmstate_describe(&qemu_cpu_table, &cpu->found, cpu,
+		json_object_get(device, "subsections")),
+	    error);
+}
+
+/*
+ * The clock without "clock_is_reliable": QEMU then takes the guest's own
+ * clock page and TSC for it (hw/i386/kvm/clock.c). A guest without such a page
+ * gets the time that its TSC says went by.
+ */
+static int
+write_kvmclock(struct work *work, const struct stream_section *section,
+    struct lf_error *error)
+{
+	const struct vmdesc_node *clock = vmdesc_find(
+	    section->device->nodes, section->device->node_count, "clock", -1);
+	const struct qemu_cpu *cpu = &work->vcpus[0].cpu;
+	uint64_t ns = 0, ticks = cpu->tsc - work->tsc_before[0];
+	const uint8_t *bytes = work->devices->data + section->offset;
+	unsigned i;
+
+	if (clock == NULL || clock->offset != 0 || clock->size != 8)
+		return error_set(error, ENOTSUP,
+		    "section 'kvmclock' is not one that libfork knows");
+	for (i = 0; i < 8; i++)
+		ns = ns << 8 | bytes[i];
+	if (cpu->tsc_khz > 0)
+		ns += (uint64_t)((unsigned __int128)ticks * 1000000 /
+				 cpu->tsc_khz);
+	writer_be64(&work->w, ns);
+	return set_subsections(described(work, section), json_array(), error);
+}
+
+static int
+write_body(struct work *work, const struct stream_section *section,
+    struct lf_error *error)
+{
+	bool of_vcpu = section->instance_id < work->parts->vcpu_count;
+
+	if (of_vcpu && strcmp(section->name, "cpu") == 0)
+		return write_cpu(work, section, error);
+	if (of_vcpu && strcmp(section->name, "apic") == 0) {
+		qemu_apic_save(
+		    &work->vcpus[section->instance_id].apic, &work->w);
+		return 0;
+	}
+	if (strcmp(section->name, "kvmclock") == 0)
+		return write_kvmclock(work, section, error);
+	writer_bytes(
+	    &work->w, work->devices->data + section->offset, section->length);
+	return 0;
+}
+
+static int
+write_stream(struct work *work, struct lf_error *error)
+{
+	const struct stream *base = work->parts->base;
+	char *description;
+	size_t i;
+
+	writer_bytes(&work->w, base->data, base->devices);
+	for (i = 0; i < work->devices->section_count; i++) {
+		const struct stream_section *section =
+		    &work->devices->sections[i];
+		int rc;
+
+		writer_bytes(&work->w, work->devices->data + section->start,
+		    section->offset - section->start);
+		rc = write_body(work, section, error);
+		if (rc < 0)
+			return rc;
+		writer_u8(&work->w, STREAM_FOOTER);
+		writer_be32(&work->w, section->number);
+	}
+	description = json_dumps(work->description, JSON_COMPACT);
+	if (description == NULL)
+		return error_nomem(error);
+	writer_u8(&work->w, STREAM_EOF);
+	writer_u8(&work->w, STREAM_VMDESC);
+	writer_be32(&work->w, (uint32_t)strlen(description));
+	writer_bytes(&work->w, description, strlen(description));
+	free(description);
+	return writer_status(&work->w, error);
+}
+
+static int
+to_memfd(const struct writer *w, int *ret_fd, struct lf_error *error)
+{
+	cleanup_close int fd =
+	    sys.memfd_create("device state", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	size_t at = 0;
+
+	if (fd < 0)
+		return error_sys(
+		    error, errno, "cannot make a file for the device state");
+	while (at < w->len) {
+		ssize_t n = sys.pwrite(fd, w->data + at, w->len - at, at);
+
+		if (n < 0 && errno != EINTR)
+			return error_sys(
+			    error, errno, "cannot write the device state");
+		at += n > 0 ? (size_t)n : 0;
+	}
+	if (sys.fcntl(fd, F_ADD_SEALS,
+		F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
+		return error_sys(error, errno, "cannot seal the device state");
+	*ret_fd = take_fd(&fd);
+	return 0;
+}
+
+int
+devstate_write(const struct devstate_parts *parts, int *ret_fd,
+    uint64_t *ret_len, struct lf_error *error)
+{
+	struct work work = {
+	    .parts = parts,
+	    .devices = parts->devices != NULL ? parts->devices : parts->base,
+	};
+	int rc;
+
+	/* One whose description was lent cannot be given one that fits. */
+	if (work.devices->vmdesc == NULL)
+		return error_set(error, ENOTSUP,
+		    "the device state has no description of its fields");
+	writer_init(&work.w);
+	work.description = json_deep_copy(work.devices->vmdesc->root);
+	rc = work.description != NULL ? load_vcpus(&work, error)
+				      : error_nomem(error);
+	if (rc == 0)
+		rc = write_stream(&work, error);
+	if (rc == 0)
+		rc = to_memfd(&work.w, ret_fd, error);
+	if (rc == 0)
+		*ret_len = work.w.len;
+	json_decref(work.description);
+	free(work.vcpus);
+	free(work.tsc_before);
+	writer_done(&work.w);
+	return rc;
+}

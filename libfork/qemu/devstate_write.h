@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The device stream of a fork that libfork ran itself: its ancestor's, with
+ * the sections of what went on without QEMU ("cpu", "apic", "kvmclock")
+ * written from the fork's vCPU states, and a description that fits.
+ */
+#ifndef QEMU_DEVSTATE_WRITE_H
+#define QEMU_DEVSTATE_WRITE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <libfork/error.h>
+
+#include "cpu/cpuid.h"
+#include "cpu/state.h"
+#include "qemu/stream.h"
+
+struct devstate_parts {
+	/* Of the ancestor; needs a description. */
+	const struct stream *base;
+	/* Whose device sections are used instead of base's; NULL: base's. */
+	const struct stream *devices;
+	bool tcg; /* they are a TCG's */
+	unsigned vcpu_count;
+	struct cpu_state *const *vcpus;
+	const struct cpu_cpuid *cpuid; /* for the layout of XSAVE images */
+};
+
+/*
+ * Writes the stream to a new memfd, sealed against any change. -ENOTSUP names
+ * state that the stream has no place for.
+ */
+int devstate_write(const struct devstate_parts *parts, int *ret_fd,
+    uint64_t *ret_len, struct lf_error *error);
+
+#endif
