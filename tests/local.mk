@@ -34,9 +34,11 @@ include tests/cli/local.mk
 EXTRA_DIST += tests/data/memory-maps
 
 include tests/guest/local.mk
+include tests/guest/micro/local.mk
 include tests/lab/local.mk
 include tests/tree/local.mk
 include tests/unit/local.mk
+include tests/kvm/local.mk
 include tests/tcg/local.mk
 include tests/kvm/local.mk
 include tests/bench/local.mk

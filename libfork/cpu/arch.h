@@ -20,6 +20,7 @@
 #define RFLAGS_IF    (1ULL << 9)
 #define RFLAGS_DF    (1ULL << 10)
 #define RFLAGS_IOPL  (3ULL << 12)
+#define RFLAGS_RF    (1ULL << 16)
 #define RFLAGS_VM    (1ULL << 17)
 
 #endif

@@ -172,9 +172,17 @@ fill_kind(struct insn *insn, const cs_insn *cs)
 	}
 }
 
+/* Instructions of two operands that only read the first. */
+static bool
+only_compares(unsigned id)
+{
+	return id == X86_INS_CMP || id == X86_INS_TEST || id == X86_INS_BT;
+}
+
 /*
- * capstone 4 gives most operands' direction; of some older instructions it
- * gives none. The destination comes first in its (Intel's) order.
+ * capstone 4 says of some stores (CMPXCHG, MOVNTI, those of vector registers)
+ * that they read, and of some operands nothing. The destination comes first in
+ * its (Intel's) order.
  */
 static void
 fill_mem(struct insn *insn, const cs_insn *cs)
@@ -199,11 +207,31 @@ fill_mem(struct insn *insn, const cs_insn *cs)
 		    .read = (op->access & CS_AC_READ) != 0,
 		    .write = (op->access & CS_AC_WRITE) != 0,
 		};
-		if (op->access == 0) {
-			insn->mem.write = i == 0;
-			insn->mem.read = i != 0;
-		}
+		if (i == 0 && x86->op_count > 1 && !only_compares(cs->id))
+			insn->mem.write = true;
+		else if (op->access == 0)
+			insn->mem.read = true;
 		return;
+	}
+}
+
+static void
+fill_store(struct insn *insn, const cs_insn *cs)
+{
+	const cs_x86_op *op = &cs->detail->x86.operands[1];
+
+	if (cs->id != X86_INS_MOV || cs->detail->x86.op_count != 2 ||
+	    cs->detail->x86.operands[0].type != X86_OP_MEM)
+		return;
+	if (op->type == X86_OP_IMM) {
+		insn->store = INSN_STORE_VALUE;
+		insn->store_value = op->imm;
+	} else if (op->type == X86_OP_REG && reg_of(op->reg) != INSN_NO_REG) {
+		insn->store = INSN_STORE_REG;
+		insn->store_reg = reg_of(op->reg);
+		insn->store_high =
+		    op->reg == X86_REG_AH || op->reg == X86_REG_BH ||
+		    op->reg == X86_REG_CH || op->reg == X86_REG_DH;
 	}
 }
 
@@ -260,6 +288,7 @@ insn_decode_with(size_t handle, const uint8_t *bytes, size_t len, uint64_t pc,
 	};
 	fill_kind(ret, cs);
 	fill_mem(ret, cs);
+	fill_store(ret, cs);
 	fill_flow(ret, handle, cs);
 	cs_free(cs, count);
 	return 0;

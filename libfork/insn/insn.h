@@ -76,6 +76,13 @@ struct insn_mem {
 	bool read, write;
 };
 
+/* What MOV stores to memory. */
+enum insn_store {
+	INSN_STORE_UNKNOWN, /* no MOV to memory */
+	INSN_STORE_REG,
+	INSN_STORE_VALUE,
+};
+
 /* How an instruction ends a basic block. */
 enum insn_flow {
 	INSN_NEXT,   /* it does not */
@@ -97,6 +104,10 @@ struct insn {
 	uint8_t port; /* IN, OUT: unless port_in_dx */
 	bool has_mem;
 	struct insn_mem mem; /* explicit operand */
+	enum insn_store store;
+	enum insn_reg store_reg;
+	bool store_high; /* AH, BH, CH, DH */
+	uint64_t store_value;
 	bool has_target;
 	uint64_t target;
 };

@@ -74,6 +74,24 @@ vcpu_answer_nobody(struct vcpu *vcpu, struct lf_error *error)
 }
 
 /*
+ * A repeated string instruction that reads a device would go on, one exit per
+ * element. KVM reads registers anew when they were set in between: this makes
+ * the element it stands at the last.
+ */
+static int
+end_repetition(struct vcpu *vcpu, struct lf_error *error)
+{
+	struct cpu_regs regs;
+	int rc = vcpu_peek_regs(vcpu, &regs, error);
+
+	if (rc < 0)
+		return rc;
+	regs.rcx = 1;
+	vcpu->regs_valid = false;
+	return vcpu_try(vcpu, KVM_SET_REGS, &regs, "set registers", error);
+}
+
+/*
  * Lets KVM end the access. What follows out of the same instruction (further
  * elements, the write of a read-modify-write) is dropped: reads as zeros.
  */
@@ -84,6 +102,11 @@ complete(struct vcpu *vcpu, struct lf_error *error)
 	unsigned round;
 	int rc;
 
+	if (vcpu->access.mmio && !vcpu->access.write) {
+		rc = end_repetition(vcpu, error);
+		if (rc < 0)
+			return rc;
+	}
 	for (round = 0; round < COMPLETE_ROUNDS; round++) {
 		rc = vcpu_run_immediate(vcpu);
 		if (rc == -EINTR) {

@@ -62,7 +62,9 @@ struct kvm_device {
 	bool smm;
 	bool user_space_msr;
 	bool emulation_failure_bytes;
-	bool tsc_offset; /* can be set, and the guest's TSC follows it */
+	bool
+	    quirk_out_7e; /* OUT to port 0x7e is not like others, unless told */
+	bool tsc_offset;  /* can be set, and the guest's TSC follows it */
 	bool tsc_control;
 	unsigned memslots_max;
 	unsigned vcpus_max;

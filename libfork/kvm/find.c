@@ -139,12 +139,15 @@ segment_base(const struct search *search, enum insn_segment segment)
 	}
 }
 
-/* The access lies in what an operand of `size` bytes at `linear` covers. */
+/*
+ * The access is a piece of an operand of `size` bytes at `linear`: KVM cuts it
+ * at page boundaries, and each part in pieces of eight bytes.
+ */
 static bool
-covers(const struct search *search, uint64_t linear, unsigned size)
+is_piece(const struct search *search, uint64_t linear, unsigned size)
 {
 	const struct access *access = search->access;
-	uint64_t done = 0;
+	uint64_t done = 0, piece;
 
 	while (done < size) {
 		uint64_t part =
@@ -154,13 +157,32 @@ covers(const struct search *search, uint64_t linear, unsigned size)
 		if (part > size - done)
 			part = size - done;
 		if (vcpu_walk(search->vcpu, search->sregs, linear + done, &walk,
-			NULL) == 0 &&
-		    access->address >= walk.gpa &&
-		    access->address + access->size <= walk.gpa + part)
-			return true;
+			NULL) < 0)
+			return false;
+		for (piece = 0; piece < part; piece += 8)
+			if (access->address == walk.gpa + piece &&
+			    access->size ==
+				(part - piece < 8 ? part - piece : 8))
+				return true;
 		done += part;
 	}
 	return false;
+}
+
+/* What a plain store writes is what the access wrote. */
+static bool
+stores(const struct search *search, const struct find *find)
+{
+	const struct insn *insn = &find->insn;
+	uint64_t value = insn->store_value;
+
+	if (insn->store == INSN_STORE_UNKNOWN || !search->access->write)
+		return true;
+	if (insn->store == INSN_STORE_REG)
+		value = reg_value(&find->before, insn->store_reg, 0) >>
+			(insn->store_high ? 8 : 0);
+	return search->access->size > sizeof(value) ||
+	       memcmp(&value, search->access->data, search->access->size) == 0;
 }
 
 /* `find->before` are registers before the instruction; RIP behind it is
@@ -180,8 +202,9 @@ operand_matches(
 		 reg_value(&find->before, mem->index, next_rip) * mem->scale +
 		 mem->displacement;
 	offset = find_address(&find->insn, offset);
-	return covers(
-	    search, segment_base(search, mem->segment) + offset, mem->size);
+	return stores(search, find) &&
+	       is_piece(search, segment_base(search, mem->segment) + offset,
+		   mem->size);
 }
 
 static int64_t
@@ -229,17 +252,17 @@ memory_matches(
 				    segment_base(search, INSN_ES)
 			      : find_address(insn, find->before.rsi) +
 				    segment_base(search, insn->mem.segment);
-		return covers(search, address, insn->size);
+		return is_piece(search, address, insn->size);
 	case INSN_STOS:
 		return search->access->write &&
-		       covers(search,
+		       is_piece(search,
 			   find_address(insn, find->before.rdi) +
 			       segment_base(search, INSN_ES),
 			   insn->size);
 	case INSN_PUSH:
 		if (!search->access->write)
 			return operand_matches(search, find, next_rip);
-		return covers(search,
+		return is_piece(search,
 		    segment_base(search, INSN_SS) + find->before.rsp -
 			insn->size,
 		    insn->size);
@@ -418,6 +441,11 @@ find_access(struct vcpu *vcpu, const struct cpu_sregs *sregs, struct find *ret,
 
 	if (rc < 0)
 		return rc;
+	/*
+	 * Software KVM takes the access as a fault, which shows RF set. An
+	 * instruction begins with RF clear, but for one after IRET.
+	 */
+	search.now.rflags &= ~RFLAGS_RF;
 	*ret = (struct find){.before = search.now};
 	/* RDMSR and WRMSR exit before anything happened. */
 	if (vcpu->access.msr)

@@ -132,6 +132,10 @@ enable_caps(
 	if (rc == 0 && device->emulation_failure_bytes)
 		rc = enable(vm, KVM_CAP_EXIT_ON_EMULATION_FAILURE, 1,
 		    "instruction bytes of failures", error);
+	if (rc == 0 && device->quirk_out_7e)
+		rc = enable(vm, KVM_CAP_DISABLE_QUIRKS2,
+		    KVM_X86_QUIRK_OUT_7E_INC_RIP, "port 0x7e as any other",
+		    error);
 	if (rc == 0 && (recipe->caps & VM_CAP_X2APIC_API))
 		rc = enable(vm, KVM_CAP_X2APIC_API,
 		    KVM_X2APIC_API_USE_32BIT_IDS |

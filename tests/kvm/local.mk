@@ -9,4 +9,23 @@ TESTS += $(kvm_tests)
 
 tests_kvm_test_engine_CPPFLAGS = $(test_cppflags)
 tests_kvm_test_engine_LDADD = tests/lib/libtest.la $(test_libs)
+# kvm: micro-guests on /dev/kvm; skipped, and said so, without. What needs
+# kernel-mode code to run natively is skipped where it does not, and run in the
+# lab (test-kvm-lab.sh).
+
+noinst_LTLIBRARIES += tests/lib/libmicrovm.la
+tests_lib_libmicrovm_la_SOURCES = tests/lib/microvm.c tests/lib/microvm.h
+tests_lib_libmicrovm_la_CPPFLAGS = $(test_cppflags) \
+	-DMICRO_DIR='"$(abs_top_builddir)/tests/guest/micro"'
+microvm_libs = tests/lib/libmicrovm.la tests/lib/libtest.la $(test_libs)
+
+kvm_tests =
+
+kvm_tests += tests/kvm/test_access
+tests_kvm_test_access_CPPFLAGS = $(test_cppflags)
+tests_kvm_test_access_LDADD = $(microvm_libs)
+
+if HAVE_CRITERION
+check_PROGRAMS += $(kvm_tests)
+TESTS += $(kvm_tests)
 endif
