@@ -38,7 +38,6 @@ include tests/guest/micro/local.mk
 include tests/lab/local.mk
 include tests/tree/local.mk
 include tests/unit/local.mk
-include tests/kvm/local.mk
 include tests/tcg/local.mk
 include tests/kvm/local.mk
 include tests/bench/local.mk

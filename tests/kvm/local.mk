@@ -1,17 +1,6 @@
-# kvm: micro-guests on /dev/kvm; skipped, and said so, where there is none.
-
-if HAVE_CRITERION
-kvm_tests = \
-	tests/kvm/test_engine
-
-check_PROGRAMS += $(kvm_tests)
-TESTS += $(kvm_tests)
-
-tests_kvm_test_engine_CPPFLAGS = $(test_cppflags)
-tests_kvm_test_engine_LDADD = tests/lib/libtest.la $(test_libs)
 # kvm: micro-guests on /dev/kvm; skipped, and said so, without. What needs
 # kernel-mode code to run natively is skipped where it does not, and run in the
-# lab (test-kvm-lab.sh).
+# lab (test-kvm-lab.sh). A test is a block of three lines.
 
 noinst_LTLIBRARIES += tests/lib/libmicrovm.la
 tests_lib_libmicrovm_la_SOURCES = tests/lib/microvm.c tests/lib/microvm.h
@@ -24,6 +13,10 @@ kvm_tests =
 kvm_tests += tests/kvm/test_access
 tests_kvm_test_access_CPPFLAGS = $(test_cppflags)
 tests_kvm_test_access_LDADD = $(microvm_libs)
+
+kvm_tests += tests/kvm/test_engine
+tests_kvm_test_engine_CPPFLAGS = $(test_cppflags)
+tests_kvm_test_engine_LDADD = tests/lib/libtest.la $(test_libs)
 
 if HAVE_CRITERION
 check_PROGRAMS += $(kvm_tests)
