@@ -22,6 +22,10 @@ tests_tcg_test_kernel_SOURCES = tests/tcg/test_kernel.c $(tcg_linux_guest)
 tests_tcg_test_kernel_CPPFLAGS = $(test_cppflags)
 tests_tcg_test_kernel_LDADD = $(test_libs) $(JANSSON_LIBS)
 
+tcg_tests += tests/tcg/test_qemu_domain
+tests_tcg_test_qemu_domain_CPPFLAGS = $(test_cppflags)
+tests_tcg_test_qemu_domain_LDADD = tests/lib/libtest.la $(test_libs)
+
 tcg_tests += tests/tcg/test_run_until
 tests_tcg_test_run_until_SOURCES = tests/tcg/test_run_until.c $(tcg_linux_guest)
 tests_tcg_test_run_until_CPPFLAGS = $(test_cppflags)
