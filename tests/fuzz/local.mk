@@ -2,14 +2,6 @@
 # tests/fuzz/corpus/NAME. With --enable-fuzzers (and CC=clang) each is a
 # fuzzer: tests/fuzz/fuzz_NAME CORPUS-DIR. Otherwise each is a test that
 # replays its corpus. A new entry is a block of five lines, and its corpus.
-# replays its corpus. A new entry: its name in fuzz_entries, its corpus, and the
-# four lines of its own.
-
-fuzz_entries = \
-	tests/fuzz/fuzz_config_json \
-	tests/fuzz/fuzz_mtree \
-	tests/fuzz/fuzz_qmp \
-	tests/fuzz/fuzz_stream
 
 fuzz_entries =
 fuzz_cppflags = $(AM_CPPFLAGS) -I$(top_srcdir)/tests $(JANSSON_CFLAGS) \
@@ -40,6 +32,24 @@ tests_fuzz_fuzz_config_xml_CPPFLAGS = $(fuzz_cppflags)
 tests_fuzz_fuzz_config_xml_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_config_xml_LDADD = libfork/config/libconfig.la libfork/libcore.la
 
+fuzz_entries += tests/fuzz/fuzz_mtree
+tests_fuzz_fuzz_mtree_SOURCES = tests/fuzz/fuzz_mtree.c $(fuzz_main)
+tests_fuzz_fuzz_mtree_CPPFLAGS = $(fuzz_cppflags)
+tests_fuzz_fuzz_mtree_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_mtree_LDADD = libfork/libcore.la $(JANSSON_LIBS)
+
+fuzz_entries += tests/fuzz/fuzz_qmp
+tests_fuzz_fuzz_qmp_SOURCES = tests/fuzz/fuzz_qmp.c $(fuzz_main)
+tests_fuzz_fuzz_qmp_CPPFLAGS = $(fuzz_cppflags)
+tests_fuzz_fuzz_qmp_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_qmp_LDADD = libfork/libcore.la $(JANSSON_LIBS)
+
+fuzz_entries += tests/fuzz/fuzz_stream
+tests_fuzz_fuzz_stream_SOURCES = tests/fuzz/fuzz_stream.c $(fuzz_main)
+tests_fuzz_fuzz_stream_CPPFLAGS = $(fuzz_cppflags)
+tests_fuzz_fuzz_stream_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_stream_LDADD = libfork/libcore.la $(JANSSON_LIBS)
+
 if FUZZERS
 noinst_PROGRAMS += $(fuzz_entries)
 else
@@ -47,17 +57,3 @@ check_PROGRAMS += $(fuzz_entries)
 TESTS += $(fuzz_entries)
 endif
 EXTRA_DIST += tests/fuzz/replay.c tests/fuzz/corpus
-tests_fuzz_fuzz_mtree_SOURCES = tests/fuzz/fuzz_mtree.c $(fuzz_main)
-tests_fuzz_fuzz_mtree_CPPFLAGS = $(fuzz_cppflags)
-tests_fuzz_fuzz_mtree_LDFLAGS = $(fuzz_ldflags)
-tests_fuzz_fuzz_mtree_LDADD = libfork/libcore.la $(JANSSON_LIBS)
-
-tests_fuzz_fuzz_qmp_SOURCES = tests/fuzz/fuzz_qmp.c $(fuzz_main)
-tests_fuzz_fuzz_qmp_CPPFLAGS = $(fuzz_cppflags)
-tests_fuzz_fuzz_qmp_LDFLAGS = $(fuzz_ldflags)
-tests_fuzz_fuzz_qmp_LDADD = libfork/libcore.la $(JANSSON_LIBS)
-
-tests_fuzz_fuzz_stream_SOURCES = tests/fuzz/fuzz_stream.c $(fuzz_main)
-tests_fuzz_fuzz_stream_CPPFLAGS = $(fuzz_cppflags)
-tests_fuzz_fuzz_stream_LDFLAGS = $(fuzz_ldflags)
-tests_fuzz_fuzz_stream_LDADD = libfork/libcore.la $(JANSSON_LIBS)
