@@ -36,11 +36,10 @@
 #define SYMBOLS_MIN  300U /* the second marker confirms the first 256 names */
 #define NAME_MAX_LEN 1024U
 
-/*
- * Names looked at in one search for num_syms, of all wrong guesses together:
- * what keeps a hostile guest from making us work for ever.
- */
-#define WALK_BUDGET (64U << 20)
+/* Far more than the tables of a kernel and of a few copies take. */
+#define TOKEN_TRIES 65536U
+#define WINDOWS     32U
+#define NAMES       (128U << 20)
 
 /* Lowest address of a kernel image, and how large one may be. */
 #define KERNEL_BASE     UINT64_C(0xffffffff80000000)
@@ -121,18 +120,21 @@ tokens_fit(const struct tokens *tokens, size_t len)
 
 /* The token table that ends, but for padding, at the index. */
 static bool
-find_tokens(const struct lf_guest_memory *memory, uint64_t index_gpa,
-    const uint8_t *index, struct tokens *ret_tokens)
+find_tokens(const struct lf_guest_memory *memory, uint64_t lowest,
+    uint64_t index_gpa, const uint8_t *index, struct tokens *ret_tokens)
 {
-	size_t shortest, len;
+	size_t shortest, longest, len;
 	unsigned i;
 
 	for (i = 0; i < TOKENS; i++)
 		ret_tokens->index[i] = get_le16(index + 2 * i);
 	shortest = align8(ret_tokens->index[TOKENS - 1] + 2);
-	for (len = shortest; len < shortest + TOKEN_MAX; len += 8) {
-		if (len > index_gpa || len > TABLE_MAX)
-			return false;
+	longest = shortest + TOKEN_MAX;
+	if (longest > TABLE_MAX)
+		longest = TABLE_MAX;
+	if (longest > index_gpa - lowest)
+		longest = (index_gpa - lowest) & ~UINT64_C(7);
+	for (len = shortest; len <= longest; len += 8) {
 		ret_tokens->gpa = index_gpa - len;
 		if (memory->read(memory->opaque, ret_tokens->gpa,
 			ret_tokens->table, len) < 0)
@@ -216,9 +218,8 @@ num_syms_fits(const struct window *w, size_t at, uint32_t *budget)
 /* num_syms is somewhere before the token table: 1, 0, or an error. */
 static int
 find_names(const struct lf_guest_memory *memory, const struct tokens *tokens,
-    uint64_t lowest, struct window *w, struct lf_error *error)
+    uint64_t lowest, struct window *w, uint32_t *budget, struct lf_error *error)
 {
-	uint32_t budget = WALK_BUDGET;
 	uint64_t gpa = tokens->gpa;
 	size_t at;
 
@@ -230,7 +231,7 @@ find_names(const struct lf_guest_memory *memory, const struct tokens *tokens,
 	if (memory->read(memory->opaque, w->gpa, w->bytes, w->len) < 0)
 		return 0;
 	for (at = w->len & ~(size_t)7; at >= 16; at -= 8) {
-		if (at + 8 > w->len || !num_syms_fits(w, at, &budget))
+		if (at + 8 > w->len || !num_syms_fits(w, at, budget))
 			continue;
 		w->num_syms = at;
 		w->count = get_le32(w->bytes + at);
@@ -375,22 +376,30 @@ decode(const struct tokens *tokens, const struct window *w,
 
 /* All tables around an index that looks like one: 1, 0 or an error. */
 static int
-examine(const struct lf_guest_memory *memory, uint64_t lowest,
-    uint64_t index_gpa, const uint8_t *index, struct kallsyms *ret_tables,
-    struct lf_error *error)
+examine(const struct lf_guest_memory *memory, struct kallsyms_search *search,
+    uint64_t lowest, uint64_t index_gpa, const uint8_t *index,
+    struct kallsyms *ret_tables, struct lf_error *error)
 {
-	cleanup_free struct tokens *tokens = sys.malloc(sizeof(*tokens));
+	cleanup_free struct tokens *tokens = NULL;
 	cleanup_free uint8_t *window_bytes = NULL, *copy = NULL;
 	struct offsets offsets;
 	struct window w = {0};
 	int rc;
 
+	if (search->token_tries == 0 || search->windows == 0 ||
+	    search->names == 0)
+		return error_set(error, ENOENT,
+		    "the search for kallsyms tables was given up at "
+		    "guest-physical 0x%llx: too much looks like them",
+		    (unsigned long long)index_gpa);
+	search->token_tries--;
+	tokens = sys.malloc(sizeof(*tokens));
 	if (tokens == NULL)
 		return error_nomem(error);
-	if (!find_tokens(memory, index_gpa, index, tokens) ||
-	    tokens->gpa < lowest)
+	if (!find_tokens(memory, lowest, index_gpa, index, tokens))
 		return 0;
-	rc = find_names(memory, tokens, lowest, &w, error);
+	search->windows--;
+	rc = find_names(memory, tokens, lowest, &w, &search->names, error);
 	window_bytes = w.bytes;
 	if (rc <= 0)
 		return rc;
@@ -411,14 +420,14 @@ examine(const struct lf_guest_memory *memory, uint64_t lowest,
 /* One range, in chunks that overlap by an index: 1, 0 or an error. */
 static int
 search_range(const struct lf_guest_memory *memory,
-    const struct lf_guest_range *range, uint64_t *position, uint8_t *chunk,
-    struct kallsyms *ret_tables, struct lf_error *error)
+    const struct lf_guest_range *range, struct kallsyms_search *search,
+    uint8_t *chunk, struct kallsyms *ret_tables, struct lf_error *error)
 {
 	uint64_t end = range->gpa + range->length, gpa;
 	size_t len, at;
 	int rc;
 
-	gpa = *position > range->gpa ? *position : range->gpa;
+	gpa = search->position > range->gpa ? search->position : range->gpa;
 	for (gpa = align8(gpa); gpa + INDEX_SIZE <= end; gpa += CHUNK) {
 		len = CHUNK + INDEX_SIZE;
 		if (len > end - gpa)
@@ -430,10 +439,10 @@ search_range(const struct lf_guest_memory *memory,
 		for (at = 0; at + INDEX_SIZE <= len && at < CHUNK; at += 8) {
 			if (!looks_like_index(chunk + at))
 				continue;
-			rc = examine(memory, range->gpa, gpa + at, chunk + at,
-			    ret_tables, error);
+			rc = examine(memory, search, range->gpa, gpa + at,
+			    chunk + at, ret_tables, error);
 			if (rc != 0) {
-				*position = gpa + at + 8;
+				search->position = gpa + at + 8;
 				return rc;
 			}
 		}
@@ -441,9 +450,17 @@ search_range(const struct lf_guest_memory *memory,
 	return 0;
 }
 
+void
+kallsyms_search_init(struct kallsyms_search *search)
+{
+	*search = (struct kallsyms_search){
+	    .token_tries = TOKEN_TRIES, .windows = WINDOWS, .names = NAMES};
+}
+
 int
-kallsyms_find(const struct lf_guest_memory *memory, uint64_t *position,
-    struct kallsyms *ret_tables, struct lf_error *error)
+kallsyms_find(const struct lf_guest_memory *memory,
+    struct kallsyms_search *search, struct kallsyms *ret_tables,
+    struct lf_error *error)
 {
 	cleanup_free uint8_t *chunk = sys.malloc(CHUNK + INDEX_SIZE);
 	const struct lf_guest_range *range;
@@ -457,10 +474,10 @@ kallsyms_find(const struct lf_guest_memory *memory, uint64_t *position,
 		if (range->length > UINT64_MAX - range->gpa)
 			return error_set(
 			    error, EINVAL, "guest memory: a range that wraps");
-		if (range->gpa + range->length <= *position)
+		if (range->gpa + range->length <= search->position)
 			continue;
 		rc = search_range(
-		    memory, range, position, chunk, ret_tables, error);
+		    memory, range, search, chunk, ret_tables, error);
 		if (rc != 0)
 			return rc < 0 ? rc : 0;
 	}

@@ -17,10 +17,24 @@ struct kallsyms {
 };
 
 /*
- * Finds the first set of tables at or above `*position` (guest-physical),
- * which is then where the search goes on. -ENOENT: no further one.
+ * A search through guest memory. Its budgets are what keeps a guest full of
+ * things that look like tables from making us work for ever.
  */
-int kallsyms_find(const struct lf_guest_memory *memory, uint64_t *position,
-    struct kallsyms *ret_tables, struct lf_error *error);
+struct kallsyms_search {
+	uint64_t position;    /* guest-physical; where the search goes on */
+	uint32_t token_tries; /* token indices still looked at */
+	uint32_t windows;     /* of those, with a token table */
+	uint32_t names;       /* names still walked over */
+};
+
+void kallsyms_search_init(struct kallsyms_search *search);
+
+/*
+ * Finds the next set of tables. -ENOENT: no further one, or the search was
+ * given up.
+ */
+int kallsyms_find(const struct lf_guest_memory *memory,
+    struct kallsyms_search *search, struct kallsyms *ret_tables,
+    struct lf_error *error);
 
 #endif

@@ -97,11 +97,12 @@ choose(struct lf_kernel *kernel, struct lf_error *error)
 {
 	struct lf_symbols *without = NULL;
 	struct kallsyms tables;
-	uint64_t position = 0;
+	struct kallsyms_search search;
 	int rc, found;
 
+	kallsyms_search_init(&search);
 	for (;;) {
-		rc = kallsyms_find(&kernel->memory, &position, &tables, error);
+		rc = kallsyms_find(&kernel->memory, &search, &tables, error);
 		if (rc < 0)
 			break;
 		kernel->symbols = tables.symbols;

@@ -49,6 +49,29 @@ tests_fuzz_fuzz_stream_SOURCES = tests/fuzz/fuzz_stream.c $(fuzz_main)
 tests_fuzz_fuzz_stream_CPPFLAGS = $(fuzz_cppflags)
 tests_fuzz_fuzz_stream_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_stream_LDADD = libfork/libcore.la $(JANSSON_LIBS)
+fuzz_entries += tests/fuzz/fuzz_btf
+tests_fuzz_fuzz_btf_SOURCES = tests/fuzz/fuzz_btf.c $(fuzz_main)
+tests_fuzz_fuzz_btf_CPPFLAGS = $(fuzz_cppflags)
+tests_fuzz_fuzz_btf_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_btf_LDADD = libfork/libcore.la
+
+fuzz_entries += tests/fuzz/fuzz_gdb_packet
+tests_fuzz_fuzz_gdb_packet_SOURCES = tests/fuzz/fuzz_gdb_packet.c $(fuzz_main)
+tests_fuzz_fuzz_gdb_packet_CPPFLAGS = $(fuzz_cppflags)
+tests_fuzz_fuzz_gdb_packet_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_gdb_packet_LDADD = libfork/libcore.la
+
+fuzz_entries += tests/fuzz/fuzz_kallsyms
+tests_fuzz_fuzz_kallsyms_SOURCES = tests/fuzz/fuzz_kallsyms.c $(fuzz_main)
+tests_fuzz_fuzz_kallsyms_CPPFLAGS = $(fuzz_cppflags)
+tests_fuzz_fuzz_kallsyms_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_kallsyms_LDADD = libfork/libcore.la
+
+fuzz_entries += tests/fuzz/fuzz_symbols
+tests_fuzz_fuzz_symbols_SOURCES = tests/fuzz/fuzz_symbols.c $(fuzz_main)
+tests_fuzz_fuzz_symbols_CPPFLAGS = $(fuzz_cppflags)
+tests_fuzz_fuzz_symbols_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_symbols_LDADD = libfork/libcore.la
 
 if FUZZERS
 noinst_PROGRAMS += $(fuzz_entries)

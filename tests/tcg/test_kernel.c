@@ -195,9 +195,11 @@ check_order_of_6_4(const char *kallsyms)
 	struct kallsyms tables;
 	struct lf_kernel *kernel;
 	size_t one, two;
-	uint64_t position = 0, from;
+	struct kallsyms_search search;
+	uint64_t from;
 
-	cr_assert_eq(kallsyms_find(&memory, &position, &tables, NULL), 0);
+	kallsyms_search_init(&search);
+	cr_assert_eq(kallsyms_find(&memory, &search, &tables, NULL), 0);
 	cr_assert_lt(tables.offsets, tables.num_syms,
 	    "the guest's kernel has the new order itself");
 	from = tables.offsets;
@@ -211,8 +213,8 @@ check_order_of_6_4(const char *kallsyms)
 	free(first);
 	lf_symbols_free(tables.symbols);
 
-	position = 0;
-	cr_assert_eq(kallsyms_find(&memory, &position, &tables, NULL), 0);
+	kallsyms_search_init(&search);
+	cr_assert_eq(kallsyms_find(&memory, &search, &tables, NULL), 0);
 	cr_assert_gt(tables.offsets, tables.num_syms);
 	lf_symbols_free(tables.symbols);
 	kernel = find_kernel(ram);
@@ -229,16 +231,17 @@ check_a_copy_is_passed_over(const char *kallsyms, const char *dmesg)
 	const struct lf_guest_memory memory = memory_of(ram);
 	struct kallsyms tables;
 	struct lf_kernel *kernel;
-	uint64_t position = 0;
+	struct kallsyms_search search;
 	size_t len;
 
-	cr_assert_eq(kallsyms_find(&memory, &position, &tables, NULL), 0);
+	kallsyms_search_init(&search);
+	cr_assert_eq(kallsyms_find(&memory, &search, &tables, NULL), 0);
 	len = tables.token_index + 512 - tables.offsets;
 	cr_assert_lt(len + (2 << 20), tables.offsets);
 	memcpy(ram + (1 << 20), ram + tables.offsets, len);
 	lf_symbols_free(tables.symbols);
-	position = 0;
-	cr_assert_eq(kallsyms_find(&memory, &position, &tables, NULL), 0);
+	kallsyms_search_init(&search);
+	cr_assert_eq(kallsyms_find(&memory, &search, &tables, NULL), 0);
 	cr_assert_eq(tables.offsets, 1 << 20);
 	lf_symbols_free(tables.symbols);
 	kernel = find_kernel(ram);

@@ -67,6 +67,18 @@ unit_tests += tests/unit/test_stream
 tests_unit_test_stream_CPPFLAGS = $(test_cppflags)
 tests_unit_test_stream_LDADD = tests/lib/libtest.la $(test_libs) $(JANSSON_LIBS)
 
+unit_tests += tests/unit/test_btf
+tests_unit_test_btf_CPPFLAGS = $(test_cppflags)
+tests_unit_test_btf_LDADD = tests/lib/libtest.la $(test_libs)
+
+unit_tests += tests/unit/test_gdb_client
+tests_unit_test_gdb_client_CPPFLAGS = $(test_cppflags)
+tests_unit_test_gdb_client_LDADD = tests/lib/libtest.la $(test_libs)
+
+unit_tests += tests/unit/test_kallsyms
+tests_unit_test_kallsyms_CPPFLAGS = $(test_cppflags)
+tests_unit_test_kallsyms_LDADD = tests/lib/libtest.la $(test_libs)
+
 if HAVE_CRITERION
 check_PROGRAMS += $(unit_tests)
 TESTS += $(unit_tests)
