@@ -361,22 +361,18 @@ qmp_wait_event(struct qmp *qmp, int timeout_ms, const char *name,
 	int64_t deadline = now_ms() + timeout_ms;
 
 	for (;;) {
-		int rc;
+		/* It may have come with the answer to the last command. */
+		int rc = qmp_read_events(qmp, error);
 
+		/* What came together with the end still counts. */
 		*ret_event = take_event(qmp, name, wanted);
 		if (*ret_event != NULL)
 			return 0;
-		rc = wait_socket(qmp, POLLIN, deadline, name, error);
-		if (rc == 0)
-			rc = qmp_read_events(qmp, error);
-		if (rc < 0) {
-			/* What came together with the end still counts. */
-			*ret_event = take_event(qmp, name, wanted);
-			if (*ret_event != NULL)
-				return 0;
+		if (rc >= 0)
+			rc = wait_socket(qmp, POLLIN, deadline, name, error);
+		if (rc < 0)
 			return error_prefix(
 			    error, rc, "waiting for event %s", name);
-		}
 	}
 }
 

@@ -295,3 +295,37 @@ Test(program, every_failing_call_is_an_error)
 		cr_assert_eq(fault_open_descriptors(), fault.descriptors);
 	}
 }
+
+/* What the monitor says without being asked; the client's ids go 1, 2, ... */
+static struct qmp *
+connect_to(const char *says, int *ret_monitor)
+{
+	struct qmp *qmp = NULL;
+	int sv[2];
+
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
+	cr_assert_eq(write(sv[1], says, strlen(says)), (ssize_t)strlen(says));
+	cr_assert_eq(
+	    qmp_new(sv[0], 1000, &qmp, &error), 0, "%s", error.message);
+	*ret_monitor = sv[1];
+	return qmp;
+}
+
+Test(qmp, an_event_that_came_with_an_answer_is_not_waited_for)
+{
+	json_t *event = NULL;
+	struct qmp *qmp;
+	int monitor;
+
+	/* All in one piece: the event is read together with the answer. */
+	qmp = connect_to("{\"QMP\": {}} {\"return\": {}} {\"return\": {}}"
+			 " {\"event\": \"MIGRATION\", \"data\": {}}",
+	    &monitor);
+	cr_assert_eq(qmp_execute(qmp, "migrate", NULL, NULL, &error), 0);
+	cr_assert_eq(
+	    qmp_wait_event(qmp, 1000, "MIGRATION", NULL, &event, &error), 0,
+	    "%s", error.message);
+	json_decref(event);
+	qmp_free(qmp);
+	close(monitor);
+}
