@@ -6,7 +6,6 @@
 #include "xlfork/config_file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,27 +15,29 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "base/sys.h"
+#include "config/config_file.h"
 #include "control/paths.h"
+#include "xlfork/output_file.h"
 
 DEFINE_CLEANUP(struct lf_domain_config *, lf_domain_config_free);
 DEFINE_CLEANUP(struct lf_qemu_argv *, lf_qemu_argv_free);
 
-/* The JSON form only, until config/ has the two syntaxes. */
+/* Reads a file; paths in it are absolute afterwards. */
 static int
 read_absolute(const char *path, struct lf_domain_config **ret_config,
     struct lf_error *error)
 {
-	static char text[262144];
-	cleanup_close int fd = sys.open(path, O_RDONLY | O_CLOEXEC, 0);
-	ssize_t n;
+	cleanup(lf_domain_config_free_p) struct lf_domain_config *config = NULL;
+	enum config_syntax syntax;
+	int rc;
 
-	if (fd < 0)
-		return error_sys(error, errno, "cannot open '%.256s'", path);
-	n = sys.read(fd, text, sizeof(text));
-	if (n < 0)
-		return error_sys(error, errno, "cannot read '%.256s'", path);
-	return lf_domain_config_from_json(text, (size_t)n, ret_config, error);
+	rc = config_read(path, &config, &syntax, error);
+	if (rc == 0)
+		rc = config_make_absolute(config, error);
+	if (rc < 0)
+		return rc;
+	*ret_config = take_ptr(config);
+	return 0;
 }
 
 int
@@ -115,11 +116,39 @@ config_file_dry_run(const char *path, struct lf_error *error)
 	return rc;
 }
 
+static int
+write_file(const char *path, const char *text, struct lf_error *error)
+{
+	struct output_file file;
+	int rc;
+
+	rc = output_file_open(path, &file, error);
+	if (rc < 0)
+		return rc;
+	if (dprintf(file.fd, "%s", text) < 0)
+		rc = error_sys(error, errno, "cannot write to '%.256s'", path);
+	return output_file_finish(&file, rc, error);
+}
+
 int
 config_file_convert(
     const char *path, const char *output, struct lf_error *error)
 {
-	(void)output;
-	return error_set(error, EOPNOTSUPP,
-	    "cannot convert '%.256s': only the JSON form is read as yet", path);
+	cleanup(lf_domain_config_free_p) struct lf_domain_config *config = NULL;
+	cleanup_free char *text = NULL;
+	enum config_syntax syntax;
+	int rc;
+
+	rc = config_read(path, &config, &syntax, error);
+	if (rc == 0)
+		rc = config_print(config,
+		    syntax == CONFIG_SYNTAX_XL ? CONFIG_SYNTAX_XML
+					       : CONFIG_SYNTAX_XL,
+		    &text, error);
+	if (rc < 0)
+		return rc;
+	if (output != NULL)
+		return write_file(output, text, error);
+	fputs(text, stdout);
+	return 0;
 }

@@ -5,7 +5,7 @@ noinst_LTLIBRARIES += xlfork/libxlfork.la
 xlfork_libxlfork_la_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) \
 	$(SMARTCOLS_CFLAGS)
 xlfork_libxlfork_la_LIBADD = libfork/control/libcontrol.la \
-	libfork/base/libbase.la \
+	libfork/config/libconfig.la libfork/base/libbase.la \
 	$(JANSSON_LIBS) $(SMARTCOLS_LIBS)
 xlfork_libxlfork_la_SOURCES = \
 	xlfork/command.c \
