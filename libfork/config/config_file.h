@@ -7,6 +7,9 @@
  *
  * Errors are one line, "FILE:LINE:COLUMN: KEY: why" (an error of the XML
  * schema has no column).
+ *
+ * All of this is for one thread: libxml2's error handling and the schema, which
+ * is compiled at the first use and kept, are the process's.
  */
 #ifndef CONFIG_CONFIG_FILE_H
 #define CONFIG_CONFIG_FILE_H

@@ -25,8 +25,6 @@
 DEFINE_CLEANUP(struct lf_domain_config *, lf_domain_config_free);
 DEFINE_CLEANUP(xmlDoc *, xmlFreeDoc);
 DEFINE_CLEANUP(xmlParserCtxt *, xmlFreeParserCtxt);
-DEFINE_CLEANUP(xmlRelaxNG *, xmlRelaxNGFree);
-DEFINE_CLEANUP(xmlRelaxNGParserCtxt *, xmlRelaxNGFreeParserCtxt);
 DEFINE_CLEANUP(xmlRelaxNGValidCtxt *, xmlRelaxNGFreeValidCtxt);
 
 /* Everything that libxml2 has to say, from whichever part of it. */
@@ -110,19 +108,36 @@ misfit(const struct xml *xml)
 	    "does not fit the schema of domain XML (%s)", xml->message);
 }
 
+/*
+ * The schema, compiled at the first use and kept: it takes most of the time
+ * that reading a file takes, and libxml2 2.9 corrupts its heap when memory
+ * runs out in the middle of it, a risk to be run once only.
+ */
+static xmlRelaxNG *
+compiled_schema(void)
+{
+	static xmlRelaxNG *schema;
+	xmlRelaxNGParserCtxt *parser;
+
+	if (schema != NULL)
+		return schema;
+	parser = xmlRelaxNGNewMemParserCtxt(xml_schema, sizeof(xml_schema) - 1);
+	if (parser == NULL)
+		return NULL;
+	schema = xmlRelaxNGParse(parser);
+	xmlRelaxNGFreeParserCtxt(parser);
+	return schema;
+}
+
 static int
 validate(struct xml *xml, xmlDoc *doc)
 {
-	cleanup(xmlRelaxNGFreeParserCtxt_p) xmlRelaxNGParserCtxt *parser = NULL;
-	cleanup(xmlRelaxNGFree_p) xmlRelaxNG *schema = NULL;
 	cleanup(xmlRelaxNGFreeValidCtxt_p) xmlRelaxNGValidCtxt *valid = NULL;
+	xmlRelaxNG *schema = compiled_schema();
 
-	parser = xmlRelaxNGNewMemParserCtxt(xml_schema, sizeof(xml_schema) - 1);
-	if (parser != NULL)
-		schema = xmlRelaxNGParse(parser);
 	if (schema != NULL)
 		valid = xmlRelaxNGNewValidCtxt(schema);
-	/* Our own schema parses, if there is memory to do it. */
+	/* Our own schema compiles, if there is memory to do it. */
 	if (valid == NULL || xml->no_memory)
 		return error_nomem(xml->source.error);
 	if (xmlRelaxNGValidateDoc(valid, doc) != 0 || xml->no_memory)

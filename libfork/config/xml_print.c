@@ -328,6 +328,16 @@ on_error(void *opaque, xmlError *complaint)
 	out->failed = true;
 }
 
+/* Some of it in a way of its own. */
+static void
+on_text(void *opaque, const char *format, ...)
+{
+	struct out *out = opaque;
+
+	(void)format;
+	out->failed = true;
+}
+
 static void
 print(struct out *out, const struct lf_domain_config *config, struct writer *w)
 {
@@ -362,7 +372,9 @@ xml_print(const struct lf_domain_config *config, char **ret_text,
 	if (rc < 0)
 		return rc;
 	xmlSetStructuredErrorFunc(&out, on_error);
+	xmlSetGenericErrorFunc(&out, on_text);
 	print(&out, config, &w);
+	xmlSetGenericErrorFunc(NULL, NULL);
 	xmlSetStructuredErrorFunc(NULL, NULL);
 	writer_u8(&w, '\0');
 	if (out.failed || writer_status(&w, NULL) < 0)

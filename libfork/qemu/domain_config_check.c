@@ -153,9 +153,15 @@ check_vcpus(struct check *c)
 static int
 check_cpu(struct check *c)
 {
-	if (c->config->cpu != NULL && c->config->cpu[0] == '\0')
+	const char *cpu = c->config->cpu;
+
+	if (cpu == NULL)
+		return 0;
+	if (cpu[0] == '\0')
 		return no(c, "it is empty");
-	return check_text(c, "it", c->config->cpu, LF_CPU_MAX);
+	if (cpu[0] == ' ' || cpu[strlen(cpu) - 1] == ' ')
+		return no(c, "a space before or after it");
+	return check_text(c, "it", cpu, LF_CPU_MAX);
 }
 
 static int

@@ -16,6 +16,14 @@ tests_unit_test_config_CPPFLAGS = $(test_cppflags)
 tests_unit_test_config_LDADD = tests/lib/libtest.la libfork/config/libconfig.la $(test_libs)
 EXTRA_DIST += tests/data/config
 
+unit_tests += tests/unit/test_config_faults
+tests_unit_test_config_faults_CPPFLAGS = $(test_cppflags)
+tests_unit_test_config_faults_LDADD = tests/lib/libtest.la libfork/config/libconfig.la $(test_libs) $(XML_LIBS)
+
+unit_tests += tests/unit/test_config_manual
+tests_unit_test_config_manual_CPPFLAGS = $(test_cppflags)
+tests_unit_test_config_manual_LDADD = libfork/config/libconfig.la $(test_libs)
+
 unit_tests += tests/unit/test_control
 tests_unit_test_control_CPPFLAGS = $(test_cppflags)
 tests_unit_test_control_LDADD = tests/lib/libtest.la libfork/control/libcontrol.la $(test_libs)
