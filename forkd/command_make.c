@@ -130,6 +130,14 @@ forking_free(struct forking *f)
 	free(f);
 }
 
+static int
+compare_ids(const void *a, const void *b)
+{
+	unsigned x = *(const unsigned *)a, y = *(const unsigned *)b;
+
+	return x < y ? -1 : x > y;
+}
+
 static void
 finish_forking(struct forking *f)
 {
@@ -137,6 +145,8 @@ finish_forking(struct forking *f)
 	struct domain *domain;
 	unsigned i;
 
+	/* They were ready in any order. */
+	qsort(f->ids, f->count, sizeof(*f->ids), compare_ids);
 	for (i = 0; i < f->count; i++) {
 		domain = registry_find_id(&f->daemon->registry, f->ids[i]);
 		if (domain == NULL || domain->doomed)

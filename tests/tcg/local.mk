@@ -5,6 +5,10 @@ tcg_tests =
 # A Linux guest to look into.
 tcg_linux_guest = tests/tcg/linux_guest.c tests/tcg/linux_guest.h
 
+# A forkd of the test's own.
+tcg_forkd = tests/lib/forkd_test.c tests/lib/forkd_test.h
+tcg_forkd_libs = tests/lib/libtest.la libfork/control/libcontrol.la $(test_libs)
+
 tcg_tests += tests/tcg/test_argv_qemu
 tests_tcg_test_argv_qemu_CPPFLAGS = $(test_cppflags)
 tests_tcg_test_argv_qemu_LDADD = $(test_libs) $(JANSSON_LIBS)
@@ -12,6 +16,11 @@ tests_tcg_test_argv_qemu_LDADD = $(test_libs) $(JANSSON_LIBS)
 tcg_tests += tests/tcg/test_cpuid_probe
 tests_tcg_test_cpuid_probe_CPPFLAGS = $(test_cppflags)
 tests_tcg_test_cpuid_probe_LDADD = tests/lib/libtest.la $(test_libs)
+
+tcg_tests += tests/tcg/test_forkd_life
+tests_tcg_test_forkd_life_SOURCES = tests/tcg/test_forkd_life.c $(tcg_forkd)
+tests_tcg_test_forkd_life_CPPFLAGS = $(test_cppflags)
+tests_tcg_test_forkd_life_LDADD = $(tcg_forkd_libs)
 
 tcg_tests += tests/tcg/test_full_fork
 tests_tcg_test_full_fork_CPPFLAGS = $(test_cppflags)

@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * forkd with domains that boot in no time: what the commands do, and that
+ * nothing is left behind.
+ */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "control/start.h"
+#include "lib/count.h"
+#include "lib/forkd_test.h"
+#include "lib/guest_vm.h"
+
+TestSuite(forkd, .init = forkd_setup, .fini = forkd_teardown, .timeout = 600);
+
+static void
+done(const char *command, unsigned id)
+{
+	json_decref(forkd_call(command, forkd_domain(id)));
+}
+
+static json_t *
+with(unsigned id, const char *name, json_t *take_value)
+{
+	json_t *arguments = forkd_domain(id);
+
+	json_object_set_new(arguments, name, take_value);
+	return arguments;
+}
+
+/* A disk for a boot-less guest, which does not touch it. */
+static void
+add_disk(struct lf_domain_config *config, const char *name)
+{
+	struct lf_disk *disk;
+
+	guest_shell("qemu-img create -q -f qcow2 %s/%s 8M", guest_dir(), name);
+	cr_assert_eq(lf_domain_config_add_disk(config, &disk, NULL), 0);
+	disk->path = guest_path("%s", name);
+	disk->format = LF_DISK_QCOW2;
+}
+
+Test(forkd, commands_change_states_as_the_manual_says)
+{
+	char *serial = guest_path("a.serial");
+	unsigned id, tick;
+	json_t *result;
+
+	forkd_start(NULL);
+	id = forkd_create(guest_bootless("a"));
+	cr_assert_str_eq(forkd_text(id, "state"), "running");
+	cr_assert_str_eq(forkd_text(id, "accelerator"), "tcg");
+	cr_assert_str_eq(forkd_text(id, "accelerator-reason"), "as configured");
+	forkd_wait_tick(serial, 1);
+
+	forkd_refuses("unpause", forkd_domain(id), -EBADFD,
+	    "domain 1 ('a') is running, 'unpause' is not possible now");
+	done("pause", id);
+	cr_assert_str_eq(forkd_text(id, "state"), "paused");
+	tick = forkd_wait_tick(serial, 1);
+	usleep(500000);
+	cr_assert_eq(forkd_wait_tick(serial, 1), tick);
+	forkd_refuses("pause", forkd_domain(id), -EBADFD, "is paused");
+	forkd_refuses("shutdown", forkd_domain(id), -EBADFD, "is paused");
+	done("unpause", id);
+	forkd_wait_tick(serial, tick);
+
+	json_decref(forkd_call("rename", with(id, "name", json_string("b"))));
+	result = forkd_call("domid", json_pack("{s:s}", "name", "b"));
+	cr_assert_eq(json_integer_value(json_object_get(result, "id")), id);
+	json_decref(result);
+	forkd_refuses("rename", with(id, "name", json_string("17")), -EINVAL,
+	    "is a number");
+	forkd_refuses("domid", json_pack("{s:s}", "name", "a"), -ENOENT,
+	    "no domain has the name 'a'");
+
+	done("freeze", id);
+	cr_assert_str_eq(forkd_text(id, "state"), "frozen");
+	forkd_refuses("freeze", forkd_domain(id), -EBADFD, "is frozen");
+	tick = forkd_wait_tick(serial, 1);
+	done("unpause", id);
+	forkd_wait_tick(serial, tick);
+	done("destroy", id);
+	forkd_refuses("info", forkd_domain(id), -ENOENT,
+	    "no domain has the id or name '1'");
+	forkd_check_empty();
+	free(serial);
+}
+
+Test(forkd, forks_go_on_from_the_frozen_tick_and_hold_their_parent)
+{
+	char *serial = guest_path("a.serial");
+	struct lf_domain_config *config = guest_bootless("a");
+	unsigned parent, fork, tick, i;
+	json_t *result, *forks;
+
+	forkd_start(NULL);
+	add_disk(config, "disk");
+	parent = forkd_create(config);
+	tick = forkd_wait_tick(serial, 2);
+	result = forkd_call("fork-vm", with(parent, "count", json_integer(3)));
+	forks = json_object_get(result, "forks");
+	cr_assert_eq(json_array_size(forks), 3);
+	cr_assert_str_eq(forkd_text(parent, "state"), "frozen");
+	tick = forkd_wait_tick(serial, tick - 1);
+	for (i = 0; i < 3; i++) {
+		const json_t *row = json_array_get(forks, i);
+		char *path = guest_path("a.serial.%s",
+		    json_string_value(json_object_get(row, "name")));
+
+		cr_assert_eq(
+		    json_integer_value(json_object_get(row, "id")), 2 + i);
+		/* Its own console begins after the parent's last line. */
+		forkd_wait_tick(path, tick);
+		free(path);
+	}
+	cr_assert_eq(forkd_overlays(), 3);
+	cr_assert_eq(forkd_wait_tick(serial, 0), tick);
+	forkd_refuses("unpause", forkd_domain(parent), -EBUSY,
+	    "domain 1 ('a') is held by 3 forks: 2 ('a.2'), 3 ('a.3'), 4 "
+	    "('a.4'); destroy them first");
+	forkd_refuses("destroy", forkd_domain(parent), -EBUSY, "--recursive");
+
+	/* A fork of a fork. */
+	fork = forkd_fork(2);
+	cr_assert_eq(forkd_number(fork, "parent"), 2);
+	forkd_refuses("destroy", forkd_domain(2), -EBUSY, "held by 1 fork: ");
+	done("destroy", fork);
+	for (i = 2; i <= 4; i++)
+		done("destroy", i);
+	cr_assert_eq(forkd_overlays(), 0);
+	/* Nobody holds it any more. */
+	done("unpause", parent);
+	forkd_wait_tick(serial, tick);
+	forkd_fork(parent);
+	forkd_fork(parent);
+	json_decref(result);
+	result = forkd_call("destroy", with(parent, "recursive", json_true()));
+	cr_assert_eq(json_array_size(json_object_get(result, "destroyed")), 3);
+	json_decref(result);
+	forkd_check_empty();
+	free(serial);
+}
+
+Test(forkd, a_fork_gets_the_configuration_that_it_may_have)
+{
+	struct lf_domain_config *config = guest_bootless("a");
+	struct lf_domain_config *fork = NULL;
+	char *overlay = guest_path("mine.qcow2");
+	json_t *arguments;
+	unsigned parent;
+
+	forkd_start(NULL);
+	add_disk(config, "disk");
+	cr_assert_eq(lf_domain_config_copy(config, &fork, NULL), 0);
+	parent = forkd_create(config);
+	arguments = with(parent, "config", forkd_config_value(fork));
+	forkd_refuses("fork-vm", arguments, -EEXIST, "the name 'a' is taken");
+
+	lf_domain_config_set(&fork->name, "mine", NULL);
+	lf_domain_config_set(&fork->disks[0].path, overlay, NULL);
+	fork->memory_bytes *= 2;
+	forkd_refuses("fork-vm",
+	    with(parent, "config", forkd_config_value(fork)), -EINVAL,
+	    "memory");
+	fork->memory_bytes /= 2;
+	arguments = with(parent, "config", forkd_config_value(fork));
+	json_object_set_new(arguments, "count", json_integer(2));
+	forkd_refuses(
+	    "fork-vm", arguments, -EINVAL, "cannot share one configuration");
+
+	/* A file that is there and is something else is not touched. */
+	guest_shell("echo precious > %s", overlay);
+	forkd_refuses("fork-vm",
+	    with(parent, "config", forkd_config_value(fork)), -EEXIST,
+	    "exists and is no qcow2 on");
+	guest_shell("grep -q precious %s && rm %s", overlay, overlay);
+
+	json_decref(forkd_call(
+	    "fork-vm", with(parent, "config", forkd_config_value(fork))));
+	cr_assert_eq(access(overlay, F_OK), 0);
+	/* It is where the user wanted it, and stays. */
+	cr_assert_eq(forkd_overlays(), 0);
+	json_decref(
+	    forkd_call("destroy", with(parent, "recursive", json_true())));
+	cr_assert_eq(access(overlay, F_OK), 0);
+	forkd_check_empty();
+	lf_domain_config_free(fork);
+	free(overlay);
+}
+
+Test(forkd, device_state_is_saved_to_a_descriptor_and_taken_from_one)
+{
+	struct control_client *client;
+	struct lf_error error;
+	char *path = guest_path("saved");
+	int fd = open(path, O_RDWR | O_CREAT, 0600);
+	struct control_fds fds = {.send = &fd, .send_count = 1};
+	unsigned id;
+
+	forkd_start(NULL);
+	client = forkd_connect();
+	id = forkd_create(guest_bootless("a"));
+	cr_assert_eq(control_client_call(client, "save-devstate",
+			 with(id, "fd", json_integer(0)), &fds, NULL, 60000,
+			 NULL, &error),
+	    0, "%s", error.message);
+	cr_assert_gt(lseek(fd, 0, SEEK_END), 1000);
+	cr_assert_eq(control_client_call(client, "fork-vm",
+			 json_pack("{s:s, s:i, s:i}", "domain", "a", "devstate",
+			     0, "count", 2),
+			 &fds, NULL, 60000, NULL, &error),
+	    0, "%s", error.message);
+	/* Cut, it is refused, and no fork is left of it. */
+	cr_assert_eq(ftruncate(fd, 1000), 0);
+	cr_assert_lt(control_client_call(client, "fork-vm",
+			 json_pack("{s:s, s:i}", "domain", "a", "devstate", 0),
+			 &fds, NULL, 60000, NULL, &error),
+	    0);
+	cr_assert_eq(forkd_directories(), 3);
+	control_client_free(client);
+	json_decref(forkd_call("destroy", with(id, "recursive", json_true())));
+	forkd_check_empty();
+	close(fd);
+	free(path);
+}
+
+Test(forkd, the_console_is_handed_out_as_a_descriptor)
+{
+	struct lf_domain_config *config = guest_bootless("a");
+	struct control_client *client;
+	struct lf_error error;
+	int received[2] = {-1, -1}, waited;
+	struct control_fds fds = {.received = received, .received_max = 2};
+	char text[64];
+	ssize_t n = -1;
+
+	forkd_start(NULL);
+	config->serial.type = LF_SERIAL_PTY;
+	lf_domain_config_set(&config->serial.path, NULL, NULL);
+	forkd_create(config);
+	client = forkd_connect();
+	cr_assert_eq(control_client_call(client, "console", forkd_domain(1),
+			 &fds, NULL, 10000, NULL, &error),
+	    0, "%s", error.message);
+	cr_assert_eq(fds.received_count, 1);
+	for (waited = 0; n <= 0 && waited < 100; waited++) {
+		n = read(received[0], text, sizeof(text));
+		usleep(20000);
+	}
+	cr_assert_gt(n, 0);
+	close(received[0]);
+	control_client_free(client);
+}
+
+/* The real user of a process. */
+static uid_t
+user_of(pid_t pid)
+{
+	char path[64];
+	char *status, *line;
+	unsigned uid = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	status = file_text(path);
+	line = strstr(status, "\nUid:");
+	cr_assert_eq(sscanf(line, "\nUid: %u", &uid), 1);
+	free(status);
+	return uid;
+}
+
+Test(forkd, images_in_a_directory_that_qemus_user_cannot_enter)
+{
+	struct lf_domain_config *config = guest_bootless("a");
+	const struct passwd *nobody = getpwnam("nobody");
+	char *serial = guest_path("a.serial");
+	unsigned id, tick;
+
+	if (geteuid() != 0)
+		cr_skip_test("only root's forkd runs QEMU as another user");
+	guest_shell("mkdir -m 0700 %s/private", guest_dir());
+	guest_shell("cp %s %s/private/firmware && chmod 0600 "
+		    "%s/private/firmware",
+	    config->firmware.path, guest_dir(), guest_dir());
+	free(config->firmware.path);
+	config->firmware.path = guest_path("private/firmware");
+	add_disk(config, "private/disk");
+	guest_shell("chmod 0600 %s/private/disk", guest_dir());
+	forkd_start(NULL);
+	id = forkd_create(config);
+	tick = forkd_wait_tick(serial, 1);
+	cr_assert_eq(
+	    user_of((pid_t)forkd_number(id, "qemu-pid")), nobody->pw_uid);
+	cr_assert_eq(user_of((pid_t)forkd_number(id, "pid")), nobody->pw_uid);
+	id = forkd_fork(id);
+	free(serial);
+	serial = guest_path("a.serial.a.2");
+	forkd_wait_tick(serial, tick);
+	cr_assert_eq(
+	    user_of((pid_t)forkd_number(id, "qemu-pid")), nobody->pw_uid);
+	free(serial);
+}
+
+Test(forkd, a_qcow2_image_brings_its_backing_file)
+{
+	struct lf_domain_config *config = guest_bootless("a");
+	struct lf_disk *disk;
+
+	guest_shell("qemu-img create -q -f raw %s/base 8M", guest_dir());
+	guest_shell("cd %s && qemu-img create -q -f qcow2 -F raw -b base top",
+	    guest_dir());
+	cr_assert_eq(lf_domain_config_add_disk(config, &disk, NULL), 0);
+	disk->path = guest_path("top");
+	disk->format = LF_DISK_QCOW2;
+	forkd_start(NULL);
+	forkd_create(config);
+	forkd_fork(1);
+	/* Both files of the image are open in the fork's QEMU. */
+	guest_shell("ls -l /proc/%d/fd | grep -q '%s/base$'",
+	    (int)forkd_number(2, "qemu-pid"), guest_dir());
+	guest_shell("ls -l /proc/%d/fd | grep -q '%s/top$'",
+	    (int)forkd_number(2, "qemu-pid"), guest_dir());
+}
+
+/* The daemon's resident memory. */
+static unsigned long
+resident_kib(void)
+{
+	char path[64];
+	char *status, *line;
+	unsigned long kib = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", forkd_pid());
+	status = file_text(path);
+	line = strstr(status, "\nVmRSS:");
+	cr_assert_eq(sscanf(line, "\nVmRSS: %lu", &kib), 1);
+	free(status);
+	return kib;
+}
+
+static unsigned
+descriptors(void)
+{
+	char command[64];
+	unsigned count = 0;
+	FILE *out;
+
+	snprintf(
+	    command, sizeof(command), "ls /proc/%d/fd | wc -l", forkd_pid());
+	out = popen(command, "r");
+	cr_assert_eq(fscanf(out, "%u", &count), 1);
+	pclose(out);
+	return count;
+}
+
+static void
+one_round(void)
+{
+	struct lf_domain_config *config = guest_bootless("a");
+	unsigned parent, fork;
+
+	parent = forkd_create(config);
+	fork = forkd_fork(parent);
+	done("destroy", fork);
+	done("destroy", parent);
+}
+
+Test(forkd, rounds_of_create_fork_destroy_leak_nothing)
+{
+	unsigned long rounds = test_count(100, 1000), i, kib = 0;
+	unsigned fds = 0;
+
+	forkd_start(NULL);
+	for (i = 0; i < rounds; i++) {
+		one_round();
+		if (i == 9) {
+			kib = resident_kib();
+			fds = descriptors();
+		}
+	}
+	cr_assert_eq(descriptors(), fds);
+	/* The heap settles within some pages. */
+	cr_assert_lt(resident_kib(), kib + 512);
+	forkd_check_empty();
+}
+
+Test(forkd, one_that_was_started_by_a_command_goes_with_the_last_domain)
+{
+	struct control_client *client = NULL;
+	const char *top = getenv("top_builddir");
+	struct lf_error error;
+	char program[4096], name[64];
+	unsigned waited;
+
+	snprintf(program, sizeof(program), "%s/forkd/forkd",
+	    top != NULL ? top : ".");
+	snprintf(name, sizeof(name), "%s/run", guest_dir());
+	setenv("FORKD_RUN_DIR", name, 1);
+	snprintf(name, sizeof(name), "%s/state", guest_dir());
+	setenv("FORKD_STATE_DIR", name, 1);
+	cr_assert_eq(
+	    control_start(program, false, 5000, &client, &error), -ENOENT);
+	cr_assert_eq(control_start(program, true, 10000, &client, &error), 0,
+	    "%s", error.message);
+	{
+		struct lf_domain_config *config = guest_bootless("a");
+
+		cr_assert_eq(control_client_call(client, "create",
+				 json_pack("{s:o}", "config",
+				     forkd_config_value(config)),
+				 NULL, NULL, 60000, NULL, &error),
+		    0, "%s", error.message);
+		lf_domain_config_free(config);
+	}
+	control_client_free(client);
+	usleep(600000);
+	/* A domain keeps it; then nothing does. */
+	cr_assert_eq(control_start(program, false, 5000, &client, &error), 0);
+	cr_assert_eq(control_client_call(client, "destroy", forkd_domain(1),
+			 NULL, NULL, 60000, NULL, &error),
+	    0);
+	control_client_free(client);
+	for (waited = 0; access(forkd_socket(), F_OK) == 0; waited += 20) {
+		cr_assert_lt(waited, 5000);
+		usleep(20000);
+	}
+	forkd_wait_processes(0);
+}
