@@ -35,7 +35,9 @@ struct kvm_domain {
 	bool reset_memory;
 	enum lf_reset_method method;
 	unsigned verify_every;
-	uint64_t *bitmap; /* method bitmap: room for the largest slot's */
+	/* Method bitmap: room for the largest slot's, and whose is in it. */
+	uint64_t *bitmap;
+	size_t bitmap_range;
 
 	enum lf_io_policy io_policy;
 	struct gang gang;

@@ -46,39 +46,56 @@ collect_ring(struct kvm_domain *kvm, struct vcpu *vcpu, struct lf_error *error)
 	return 0;
 }
 
+/*
+ * Takes what is left in the bitmap into the set. A word is cleared only when
+ * its pages are in: after a failure the rest is still there, as KVM has
+ * forgotten it.
+ */
+static int
+take_bits(struct kvm_domain *kvm, struct lf_error *error)
+{
+	const struct view_range *range = &kvm->view->ranges[kvm->bitmap_range];
+	uint64_t words = (range->length / PAGE_BYTES + 63) / 64, w;
+
+	for (w = 0; w < words; w++) {
+		uint64_t bits = kvm->bitmap[w];
+		int rc;
+
+		if (bits == 0)
+			continue;
+		rc = dirty_set_reserve(&kvm->set, 64, error);
+		if (rc < 0)
+			return rc;
+		for (; bits != 0; bits &= bits - 1) {
+			kvm->counters.faults++;
+			dirty_set_add(
+			    &kvm->set, range->first_page + w * 64 +
+					   (unsigned)__builtin_ctzl(bits));
+		}
+		kvm->bitmap[w] = 0;
+	}
+	return 0;
+}
+
 static int
 collect_bitmap(struct kvm_domain *kvm, struct lf_error *error)
 {
 	size_t i;
+	int rc = take_bits(kvm, error);
 
-	for (i = 0; i < kvm->view->range_count; i++) {
+	for (i = 0; rc == 0 && i < kvm->view->range_count; i++) {
 		const struct view_range *range = &kvm->view->ranges[i];
-		uint64_t words = (range->length / PAGE_BYTES + 63) / 64, w;
-		int rc;
 
 		if (range->first_page == VIEW_NO_PAGE ||
 		    (range->flags & MEMORY_READONLY))
 			continue;
 		rc = dirty_log_get(kvm->vm, (uint32_t)i, kvm->bitmap, error);
 		if (rc < 0)
-			return rc;
-		for (w = 0; w < words; w++) {
-			uint64_t bits = kvm->bitmap[w];
-
-			if (bits == 0)
-				continue;
-			rc = dirty_set_reserve(&kvm->set, 64, error);
-			if (rc < 0)
-				return rc;
-			for (; bits != 0; bits &= bits - 1) {
-				kvm->counters.faults++;
-				dirty_set_add(&kvm->set,
-				    range->first_page + w * 64 +
-					(unsigned)__builtin_ctzl(bits));
-			}
-		}
+			break;
+		kvm->bitmap_range = i;
+		rc = take_bits(kvm, error);
 	}
-	return 0;
+	return rc;
 }
 
 int

@@ -73,6 +73,12 @@ tests_fuzz_fuzz_symbols_CPPFLAGS = $(fuzz_cppflags)
 tests_fuzz_fuzz_symbols_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_symbols_LDADD = libfork/libcore.la
 
+fuzz_entries += tests/fuzz/fuzz_manifest
+tests_fuzz_fuzz_manifest_SOURCES = tests/fuzz/fuzz_manifest.c $(fuzz_main)
+tests_fuzz_fuzz_manifest_CPPFLAGS = $(fuzz_cppflags)
+tests_fuzz_fuzz_manifest_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_manifest_LDADD = libfork/libcore.la $(JANSSON_LIBS)
+
 if FUZZERS
 noinst_PROGRAMS += $(fuzz_entries)
 else

@@ -18,6 +18,10 @@ kvm_tests += tests/kvm/test_engine
 tests_kvm_test_engine_CPPFLAGS = $(test_cppflags)
 tests_kvm_test_engine_LDADD = tests/lib/libtest.la $(test_libs)
 
+kvm_tests += tests/kvm/test_engine_faults
+tests_kvm_test_engine_faults_CPPFLAGS = $(test_cppflags)
+tests_kvm_test_engine_faults_LDADD = tests/lib/libtest.la $(test_libs)
+
 if HAVE_CRITERION
 check_PROGRAMS += $(kvm_tests)
 TESTS += $(kvm_tests)

@@ -48,6 +48,10 @@ unit_tests += tests/unit/test_memory
 tests_unit_test_memory_CPPFLAGS = $(test_cppflags)
 tests_unit_test_memory_LDADD = tests/lib/libtest.la $(test_libs)
 
+unit_tests += tests/unit/test_snapshot
+tests_unit_test_snapshot_CPPFLAGS = $(test_cppflags)
+tests_unit_test_snapshot_LDADD = tests/lib/libtest.la $(test_libs)
+
 unit_tests += tests/unit/test_sandbox
 tests_unit_test_sandbox_CPPFLAGS = $(test_cppflags)
 tests_unit_test_sandbox_LDADD = forkd/libforkd.la $(test_libs)
