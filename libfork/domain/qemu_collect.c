@@ -19,8 +19,6 @@
 #include "memory/map.h"
 #include "qemu/guest_map.h"
 
-DEFINE_CLEANUP(struct ram_image *, ram_image_unref);
-
 struct qemu_collect {
 	struct ram_file *ram;
 	bool private_ram;

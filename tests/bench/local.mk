@@ -4,6 +4,7 @@
 # machine and are no tests: nothing fails because something was slow.
 
 bench_programs = \
+	tests/bench/bench_dm \
 	tests/bench/bench_fork \
 	tests/bench/bench_reset
 bench_scripts =
@@ -16,6 +17,11 @@ bench_cppflags = $(AM_CPPFLAGS) -I$(top_srcdir)/tests
 bench_libs = tests/lib/libtest.la libfork/libcore.la
 bench_common = tests/bench/bench.c tests/bench/bench.h \
 	tests/bench/floor.c tests/bench/floor.h
+
+tests_bench_bench_dm_SOURCES = tests/bench/bench_dm.c tests/bench/bench.c \
+	tests/bench/bench.h
+tests_bench_bench_dm_CPPFLAGS = $(bench_cppflags) $(JANSSON_CFLAGS)
+tests_bench_bench_dm_LDADD = libfork/libcore.la $(JANSSON_LIBS)
 
 tests_bench_bench_fork_SOURCES = tests/bench/bench_fork.c $(bench_common)
 tests_bench_bench_fork_CPPFLAGS = $(bench_cppflags)
