@@ -33,6 +33,7 @@ tests_lib_libtest_la_CPPFLAGS = $(test_cppflags)
 include tests/cli/local.mk
 EXTRA_DIST += tests/data/memory-maps
 
+include tests/demo/local.mk
 include tests/guest/local.mk
 include tests/guest/micro/local.mk
 include tests/lab/local.mk

@@ -211,6 +211,32 @@ fork_arguments(const struct invocation *call, unsigned long count,
 }
 
 static int
+compare_ids(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Forks are ready in any order; their ids are printed in ascending order. */
+static int
+print_forks(const json_t *forks, struct lf_error *error)
+{
+	size_t i, count = json_array_size(forks);
+	cleanup_free int64_t *ids = sys.calloc(count + 1, sizeof(*ids));
+
+	if (ids == NULL)
+		return error_nomem(error);
+	for (i = 0; i < count; i++)
+		ids[i] = json_integer_value(
+		    json_object_get(json_array_get(forks, i), "id"));
+	qsort(ids, count, sizeof(*ids), compare_ids);
+	for (i = 0; i < count; i++)
+		printf("%" PRId64 "\n", ids[i]);
+	return 0;
+}
+
+static int
 fork_vm(const struct invocation *call, struct lf_error *error)
 {
 	cleanup_session struct session s = {NULL};
@@ -218,8 +244,7 @@ fork_vm(const struct invocation *call, struct lf_error *error)
 	cleanup_close int devstate = -1;
 	struct control_fds fds = {.send = &devstate};
 	unsigned long count = 1, vcpus = 0;
-	json_t *arguments = NULL, *fork;
-	size_t i;
+	json_t *arguments = NULL;
 	int rc;
 
 	rc = check_options(call, error);
@@ -242,12 +267,12 @@ fork_vm(const struct invocation *call, struct lf_error *error)
 	fds.send_count = devstate >= 0;
 	rc = session_call(
 	    &s, "fork-vm", arguments, "forking", &fds, &result, error);
+	if (rc < 0 && devstate >= 0)
+		return error_prefix(error, rc, "fork-vm -Q '%.256s'",
+		    call->value[FORK_DEVSTATE]);
 	if (rc < 0)
 		return rc;
-	json_array_foreach(json_object_get(result, "forks"), i, fork)
-	    printf("%" PRId64 "\n",
-		(int64_t)json_integer_value(json_object_get(fork, "id")));
-	return 0;
+	return print_forks(json_object_get(result, "forks"), error);
 }
 
 const struct command fork_commands[] = {

@@ -45,6 +45,9 @@ list(const struct invocation *call, struct lf_error *error)
 	rc = session_single("list", arguments, "asking", &result, error);
 	if (rc < 0)
 		return rc;
+	if (json_array_size(json_object_get(result, "domains")) == 0 &&
+	    isatty(STDERR_FILENO) && !call->given[LIST_JSON])
+		report("there are no domains; 'xlfork create' boots one");
 	if (call->given[LIST_TREE])
 		flags |= DOMAIN_TABLE_TREE;
 	if (call->given[LIST_JSON])

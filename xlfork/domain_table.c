@@ -220,8 +220,10 @@ info_memory(FILE *stream, const json_t *info)
 	}
 	output_size((uint64_t)number_of(info, "memory-private"), own);
 	output_size((uint64_t)number_of(info, "memory-shared"), shared);
-	info_line(
-	    stream, "memory:", "%s: %s its own, %s shared", total, own, shared);
+	info_line(stream, "memory:", "%s", total);
+	info_line(stream,
+	    "in use:", "%s of its own (also its QEMU's), %s shared", own,
+	    shared);
 }
 
 static void

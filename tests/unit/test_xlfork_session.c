@@ -181,8 +181,8 @@ static const struct answer good_answers[] = {
     {"freeze", OK_ANSWER, -1},
     {"save-devstate", OK_ANSWER, -1},
     {"fork-vm",
-	"{\"return\": {\"forks\": [{\"id\": 8, \"name\": \"a\"},"
-	" {\"id\": 9, \"name\": \"b\"}]}}",
+	"{\"return\": {\"forks\": [{\"id\": 9, \"name\": \"b\"},"
+	" {\"id\": 8, \"name\": \"a\"}]}}",
 	-1},
     {"query-version", "{\"return\": {\"version\": \"1.2.3\", \"pid\": 42}}",
 	-1},
