@@ -7,7 +7,7 @@ bench_programs = \
 	tests/bench/bench_dm \
 	tests/bench/bench_fork \
 	tests/bench/bench_reset
-bench_scripts =
+bench_scripts = tests/lab/bench-lab
 
 EXTRA_PROGRAMS = $(bench_programs)
 CLEANFILES += $(bench_programs) tests/bench/results.jsonl tests/bench/*.svg

@@ -161,7 +161,8 @@ guest_linux(const char *name, const char *words)
 	set(&config->kernel, path);
 	built(path, "initrd.img");
 	set(&config->ramdisk, path);
-	snprintf(line, sizeof(line), "console=ttyS0 quiet panic=-1 %s", words);
+	snprintf(line, sizeof(line),
+	    "console=ttyS0 quiet panic=-1 no_timer_check %s", words);
 	set(&config->cmdline, line);
 	config->serial.type = LF_SERIAL_SOCKET;
 	return config;

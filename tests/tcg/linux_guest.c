@@ -40,8 +40,8 @@ start_qemu(struct linux_guest *guest, unsigned vcpus, const char *append,
 	snprintf(port, sizeof(port), "file,id=port,path=%s/port", guest->dir);
 	snprintf(kernel, sizeof(kernel), "%s/tests/guest/vmlinuz", build);
 	snprintf(initrd, sizeof(initrd), "%s/tests/guest/initrd.img", build);
-	snprintf(
-	    line, sizeof(line), "console=ttyS0 quiet xf.run=agent %s", append);
+	snprintf(line, sizeof(line),
+	    "console=ttyS0 quiet no_timer_check xf.run=agent %s", append);
 	snprintf(smp, sizeof(smp), "%u", vcpus);
 	snprintf(size, sizeof(size), "%uM", LINUX_GUEST_RAM >> 20);
 	guest->pid = fork();
