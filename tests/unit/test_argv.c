@@ -59,7 +59,7 @@ static const char parent_text[] =
     "\t-machine q35,memory-backend=ram,usb=off,vmport=off,"
     "dump-guest-core=off,mem-merge=off,pflash0=flash0,pflash1=flash1 \\\n"
     "\t-accel tcg \\\n"
-    "\t-cpu max \\\n"
+    "\t-cpu max,la57=off \\\n"
     "\t-smp cpus=2,sockets=1,cores=2,threads=1 \\\n"
     "\t-m size=5120M \\\n"
     "\t-object memory-backend-file,id=ram,size=5368709120,"

@@ -155,7 +155,7 @@ struct lf_domain_config {
 	struct lf_uuid uuid;   /* not set: a random one */
 	uint64_t memory_bytes; /* a multiple of 1 MiB */
 	unsigned vcpus;
-	char *cpu; /* as QEMU's -cpu; NULL: "host" on KVM, "max" on TCG */
+	char *cpu; /* as QEMU's -cpu; NULL: host on KVM, max,la57=off on TCG */
 	enum lf_machine machine;
 	enum lf_accelerator accelerator;
 	char *kernel; /* boot a kernel directly; the next two only with it */
