@@ -191,7 +191,7 @@ complete_states(struct kvm_domain *kvm, struct lf_error *error)
 		cpu_state_free(snapshot->vcpus[i]);
 		snapshot->vcpus[i] = state;
 	}
-	snapshot->complete = true;
+	__atomic_store_n(&snapshot->complete, true, __ATOMIC_RELEASE);
 	return 0;
 }
 
@@ -203,7 +203,7 @@ make_states(struct kvm_domain *kvm, struct lf_error *error)
 
 	if (!__atomic_load_n(&snapshot->complete, __ATOMIC_ACQUIRE)) {
 		pthread_mutex_lock(&snapshot->lock);
-		if (!snapshot->complete) {
+		if (!__atomic_load_n(&snapshot->complete, __ATOMIC_RELAXED)) {
 			rc = load_states(kvm, error);
 			if (rc == 0)
 				rc = complete_states(kvm, error);

@@ -95,13 +95,14 @@ wait_for_quiet(struct lf_pool *pool)
 static void
 make_one(struct lf_pool *pool, struct kind *kind)
 {
+	const struct kvm_device *device = pool->device;
 	struct lf_error error;
 	struct vm *vm;
 	int rc;
 
 	/* Kinds are never removed and their recipes never change. */
 	pthread_mutex_unlock(&pool->lock);
-	rc = vm_new(pool->device, &kind->recipe, &vm, &error);
+	rc = vm_new(device, &kind->recipe, &vm, &error);
 	if (rc < 0)
 		log_warning("pool of VM shells: %s", error.message);
 	pthread_mutex_lock(&pool->lock);

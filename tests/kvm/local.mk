@@ -26,3 +26,8 @@ if HAVE_CRITERION
 check_PROGRAMS += $(kvm_tests)
 TESTS += $(kvm_tests)
 endif
+
+# Races: a plain main, built once more with ThreadSanitizer by its script.
+dist_check_SCRIPTS += tests/kvm/test-race.sh
+TESTS += tests/kvm/test-race.sh
+EXTRA_DIST += tests/kvm/race.c
