@@ -21,6 +21,13 @@ tests_kvm_test_engine_LDADD = tests/lib/libtest.la $(test_libs)
 kvm_tests += tests/kvm/test_engine_faults
 tests_kvm_test_engine_faults_CPPFLAGS = $(test_cppflags)
 tests_kvm_test_engine_faults_LDADD = tests/lib/libtest.la $(test_libs)
+kvm_tests += tests/kvm/test_state
+tests_kvm_test_state_CPPFLAGS = $(test_cppflags)
+tests_kvm_test_state_LDADD = $(microvm_libs)
+
+kvm_tests += tests/kvm/test_vm
+tests_kvm_test_vm_CPPFLAGS = $(test_cppflags)
+tests_kvm_test_vm_LDADD = $(microvm_libs)
 
 if HAVE_CRITERION
 check_PROGRAMS += $(kvm_tests)

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * vCPU state: the guest changes each group, loading brings it back, and a
+ * group that is left out is found by verifying. What must not reach KVM (PV
+ * clock, timers) is still the guest's.
+ */
+#include <config.h>
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cpu/arch.h"
+#include "cpu/msr.h"
+#include "lib/microvm.h"
+
+#define EFER_SVME (1ULL << 12)
+
+#define DONE      0xe6, MICRO_DONE_PORT
+#define CODE(...)                    \
+	.code = {__VA_ARGS__, DONE}, \
+	.len = sizeof((uint8_t[]){__VA_ARGS__, DONE})
+
+struct group_case {
+	enum cpu_group_index group;
+	unsigned cpl; /* 0 needs a KVM that runs kernel-mode code */
+	uint8_t code[48];
+	unsigned len;
+	bool svm;  /* needs nested virtualization, switched on at the start */
+	bool idle; /* ends by halting */
+};
+
+static const struct group_case cases[] = {
+    /* sti; hlt */
+    {CPU_INDEX_MP_STATE, 0, CODE(0xfb, 0xf4), .idle = true},
+    /* mov rbx, 42 */
+    {CPU_INDEX_REGS, 3, CODE(0x48, 0xc7, 0xc3, 0x2a, 0, 0, 0)},
+    /* mov cr2, rbp */
+    {CPU_INDEX_SREGS, 0,
+	CODE(0x48, 0xbd, 1, 2, 3, 4, 0, 0, 0, 0, 0x0f, 0x22, 0xd5)},
+    /* clgi */
+    {CPU_INDEX_NESTED, 0, CODE(0x0f, 0x01, 0xdd), .svm = true},
+    /* fldpi; movq xmm3, rsp */
+    {CPU_INDEX_XSAVE, 3, CODE(0xd9, 0xeb, 0x66, 0x48, 0x0f, 0x6e, 0xdc)},
+    /* cr4 |= OSXSAVE; xcr0 = 3 */
+    {CPU_INDEX_XCRS, 0,
+	CODE(0x0f, 0x20, 0xe0, 0x0d, 0, 0, 4, 0, 0x0f, 0x22, 0xe0, 0x31, 0xc9,
+	    0x31, 0xd2, 0xb8, 3, 0, 0, 0, 0x0f, 0x01, 0xd1)},
+    /* mov dr3, rsp */
+    {CPU_INDEX_DEBUGREGS, 0, CODE(0x0f, 0x23, 0xdc)},
+    /* local APIC's LDR = 0x05000000 */
+    {CPU_INDEX_LAPIC, 3, CODE(0xb8, 0xd0, 0, 0xe0, 0xfe, 0xc7, 0, 0, 0, 0, 5)},
+    /* wrmsr LSTAR */
+    {CPU_INDEX_MSRS, 0,
+	CODE(0xb9, 0x82, 0, 0, 0xc0, 0xb8, 0x34, 0x12, 0, 0, 0x31, 0xd2, 0x0f,
+	    0x30)},
+    /* rdtsc; edx += 0x1000; wrmsr TSC */
+    {CPU_INDEX_TSC, 0,
+	CODE(0x0f, 0x31, 0x81, 0xc2, 0, 0x10, 0, 0, 0xb9, 0x10, 0, 0, 0, 0x0f,
+	    0x30)},
+    /* an NMI to itself, which stays pending */
+    {CPU_INDEX_EVENTS, 0,
+	CODE(0xb8, 0x10, 3, 0xe0, 0xfe, 0xc7, 0, 0, 0, 0, 0, 0xb8, 0, 3, 0xe0,
+	    0xfe, 0xc7, 0, 0, 0x44, 0, 0)},
+};
+
+#define CASES (sizeof(cases) / sizeof(cases[0]))
+
+static const struct vm_recipe recipe = {
+    .vcpus = 1, .irqchip = VM_IRQCHIP_LAPIC};
+
+static bool
+can_run(const struct group_case *c)
+{
+	if (c->svm && (!microvm_device()->nested_state ||
+			  cpu_cpuid_find(
+			      &microvm_device()->cpuid, 0x8000000a, 0) == NULL))
+		return false;
+	return c->cpl != 0 || microvm_why_not_native()[0] == '\0';
+}
+
+static struct cpu_state *
+take(struct vcpu *vcpu)
+{
+	struct cpu_state *state = vcpu_state_new(microvm_device());
+	struct lf_error error;
+
+	cr_assert_eq(vcpu_state_get(vcpu, CPU_GROUP_ALL, state, &error), 0,
+	    "%s", error.message);
+	return state;
+}
+
+static void
+load(struct vcpu *vcpu, uint32_t groups, const struct cpu_state *state)
+{
+	struct lf_error error;
+
+	cr_assert_eq(
+	    vcpu_state_set(vcpu, groups, state, vcpu_state_host_tsc(), &error),
+	    0, "%s", error.message);
+}
+
+/*
+ * QEMU's TCG does not intercept XSETBV: in the lab the guest's XCR0 is the
+ * host's business and KVM never sees it. Then it is changed by loading.
+ */
+static void
+change_xcr0_if_unseen(struct vcpu *vcpu, const struct cpu_state *before)
+{
+	struct cpu_state *state = take(vcpu);
+
+	if (state->xcrs.xcr0 == before->xcrs.xcr0) {
+		state->xcrs.xcr0 = 3;
+		load(vcpu, CPU_GROUP_XCRS, state);
+	}
+	cpu_state_free(state);
+}
+
+static void
+check_group(struct microvm *micro, const struct group_case *c)
+{
+	struct vcpu *vcpu = vm_vcpu(micro->vm, 0);
+	const char *title = cpu_group_title(c->group);
+	uint32_t bit = 1U << c->group;
+	struct cpu_state *state;
+	struct lf_error error = {0};
+	struct lf_exit exit;
+	unsigned i;
+
+	microvm_code(micro, c->code, c->len);
+	microvm_start(micro, 0, c->cpl, 0);
+	state = take(vcpu);
+	if (c->svm)
+		state->sregs.efer |= EFER_SVME;
+	for (i = 0; i < 3; i++) {
+		/* Once by ioctls, then by the run page. */
+		load(vcpu, CPU_GROUP_ALL, state);
+		cr_assert_eq(
+		    vcpu_state_verify(vcpu, CPU_GROUP_ALL, state, &error), 0,
+		    "%s: %s", title, error.message);
+		microvm_run(micro, 0, &exit);
+		cr_assert_eq(exit.reason, c->idle ? LF_EXIT_IDLE : LF_EXIT_IO,
+		    "%s: %s", title, lf_exit_name(&exit));
+
+		if (c->group == CPU_INDEX_XCRS)
+			change_xcr0_if_unseen(vcpu, state);
+		load(vcpu, CPU_GROUP_ALL & ~bit, state);
+		cr_assert_eq(
+		    vcpu_state_verify(vcpu, CPU_GROUP_ALL, state, &error),
+		    -EBADMSG, "%s: left out and not found", title);
+		cr_assert_not_null(strstr(error.message, title),
+		    "%s: left out, found is: %s", title, error.message);
+	}
+	load(vcpu, CPU_GROUP_ALL, state);
+	cr_assert_eq(vcpu_state_verify(vcpu, CPU_GROUP_ALL, state, &error), 0,
+	    "%s: %s", title, error.message);
+	cpu_state_free(state);
+}
+
+Test(state, each_group_comes_back_and_is_missed_when_left_out)
+{
+	struct microvm micro;
+	struct lf_error error;
+	unsigned i, ran = 0;
+
+	if (microvm_why_not()[0] != '\0')
+		cr_skip_test("%s", microvm_why_not());
+	microvm_init(&micro, &recipe);
+	cr_assert_eq(vcpu_set_interrupts(
+			 vm_vcpu(micro.vm, 0), VCPU_INTERRUPTS_BLOCK, &error),
+	    0, "%s", error.message);
+	for (i = 0; i < CASES; i++) {
+		if (!can_run(&cases[i]))
+			continue;
+		check_group(&micro, &cases[i]);
+		ran++;
+	}
+	cr_log_info("%u of %zu groups", ran, CASES);
+	microvm_done(&micro);
+	cr_assert_geq(ran, 3);
+}
+
+Test(state, an_msr_that_the_host_lacks_is_named)
+{
+	struct microvm micro;
+	struct cpu_state *state;
+	struct lf_error error;
+
+	if (microvm_why_not()[0] != '\0')
+		cr_skip_test("%s", microvm_why_not());
+	microvm_init(&micro, &recipe);
+	state = take(vm_vcpu(micro.vm, 0));
+	cr_assert_eq(cpu_state_set_msr(state, 0xdeadbeef, 0x17, &error), 0);
+	cr_assert_eq(vcpu_state_set(vm_vcpu(micro.vm, 0), CPU_GROUP_ALL, state,
+			 vcpu_state_host_tsc(), &error),
+	    -ENOTSUP);
+	cr_assert_str_eq(error.message,
+	    "vCPU 0: this host's KVM does not take MSR 0xdeadbeef with value "
+	    "0x17");
+	cpu_state_free(state);
+	microvm_done(&micro);
+}
+
+/* KVM writes the clock's page when it has the MSR and the vCPU runs. */
+static bool
+clock_page_written(struct microvm *micro, bool pv_clock)
+{
+	static const uint8_t code[] = {DONE, 0xeb, 0xfc};
+	struct vcpu *vcpu = vm_vcpu(micro->vm, 0);
+	struct cpu_state *state;
+	struct lf_error error;
+	struct lf_exit exit;
+	uint64_t value;
+	unsigned i;
+	bool written = false;
+
+	microvm_clear(micro);
+	microvm_code(micro, code, sizeof(code));
+	microvm_start(micro, 0, 3, 0);
+	state = take(vcpu);
+	cr_assert_eq(cpu_state_set_msr(state, MSR_KVM_SYSTEM_TIME_NEW,
+			 MICRO_FREE | 1, &error),
+	    0);
+	vcpu_set_pv_clock(vcpu, pv_clock);
+	load(vcpu, CPU_GROUP_ALL, state);
+	microvm_run(micro, 0, &exit);
+	for (i = 0; i < 32; i++)
+		written = written || micro->ram[MICRO_FREE + i] != 0;
+	cr_assert_eq(vcpu_answer_nobody(vcpu, &error), 0);
+	cpu_state_free(state);
+	state = take(vcpu);
+	cr_assert(cpu_state_msr(state, MSR_KVM_SYSTEM_TIME_NEW, &value));
+	cr_assert_eq(value, MICRO_FREE | 1);
+	cpu_state_free(state);
+	return written;
+}
+
+Test(state, the_pv_clock_is_the_guests_but_not_kvms)
+{
+	struct microvm micro;
+
+	if (microvm_why_not()[0] != '\0')
+		cr_skip_test("%s", microvm_why_not());
+	microvm_init(&micro, &recipe);
+	cr_assert_not(clock_page_written(&micro, false));
+	cr_assert(clock_page_written(&micro, true));
+	microvm_done(&micro);
+}
+
+Test(state, timers_are_the_guests_but_not_kvms)
+{
+	struct microvm micro;
+	struct vcpu *vcpu;
+	struct cpu_state *state, *found;
+	struct lf_error error;
+
+	if (microvm_why_not()[0] != '\0')
+		cr_skip_test("%s", microvm_why_not());
+	microvm_init(&micro, &recipe);
+	vcpu = vm_vcpu(micro.vm, 0);
+	state = take(vcpu);
+	cpu_lapic_write(&state->lapic, 0xf0, 0x1ff);
+	cpu_lapic_write(&state->lapic, CPU_LAPIC_LVT_TIMER, 0x20040);
+	cpu_lapic_write(&state->lapic, CPU_LAPIC_TIMER_INITIAL, 1000);
+	cpu_lapic_write(&state->lapic, 0x3e0, 0xb);
+	cr_assert_eq(vcpu_set_interrupts(vcpu, VCPU_INTERRUPTS_IPI, &error), 0);
+	load(vcpu, CPU_GROUP_ALL, state);
+	found = take(vcpu);
+	cr_assert_eq(
+	    cpu_lapic_read(&found->lapic, CPU_LAPIC_LVT_TIMER), 0x20040);
+	cr_assert_eq(
+	    cpu_lapic_read(&found->lapic, CPU_LAPIC_TIMER_INITIAL), 1000);
+	cr_assert_eq(vcpu_state_verify(vcpu, CPU_GROUP_ALL, state, &error), 0,
+	    "%s", error.message);
+	cpu_state_free(state);
+	cpu_state_free(found);
+	microvm_done(&micro);
+}
+
+Test(state, the_tsc_goes_on_where_the_state_says)
+{
+	const uint64_t wanted = 1ULL << 45;
+	struct microvm micro;
+	struct vcpu *vcpu;
+	struct cpu_state *state, *found;
+
+	if (microvm_why_not()[0] != '\0')
+		cr_skip_test("%s", microvm_why_not());
+	if (!microvm_device()->tsc_offset)
+		cr_skip_test("the TSC's offset has no effect here");
+	microvm_init(&micro, &recipe);
+	vcpu = vm_vcpu(micro.vm, 0);
+	state = take(vcpu);
+	state->tsc.tsc = wanted;
+	load(vcpu, CPU_GROUP_TSC, state);
+	found = take(vcpu);
+	cr_assert_geq(found->tsc.tsc, wanted);
+	/* Less than a second later. */
+	cr_assert_lt(found->tsc.tsc - wanted, 1000ULL * found->tsc.khz);
+	cpu_state_free(state);
+	cpu_state_free(found);
+	microvm_done(&micro);
+}
