@@ -121,7 +121,7 @@ create(const struct invocation *call, struct lf_error *error)
 	rc = session_call(
 	    &s, "create", arguments, "starting QEMU", NULL, &result, error);
 	if (rc < 0)
-		return rc;
+		return error_prefix(error, rc, "%s", call->words[0]);
 	snprintf(id, sizeof(id), "%" PRId64,
 	    (int64_t)json_integer_value(json_object_get(result, "id")));
 	if (attach)

@@ -1,6 +1,7 @@
 # cli: xlfork as its users meet it.
 
 cli_scripts = \
+	tests/cli/test-domains.sh \
 	tests/cli/test-usage.sh
 TESTS += $(cli_scripts)
 EXTRA_DIST += $(cli_scripts)

@@ -1,0 +1,258 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# xlfork with a real forkd and real domains, whose guest is a firmware image of
+# a few hundred bytes that counts on its console: every command, and everything
+# that can go wrong at the command line, each with its line and exit status.
+set -u
+: "${top_srcdir:?set by make check}" "${top_builddir:?set by make check}"
+xlfork=$top_builddir/xlfork/xlfork
+dir=$(mktemp -d /tmp/test-xlfork.XXXXXX)
+export FORKD_RUN_DIR=$dir/run FORKD_STATE_DIR=$dir/state
+export FORKD=$top_builddir/forkd/forkd
+count=0
+
+clean_up() {
+	local id
+	for id in $(x list 2>/dev/null | awk 'NR > 1 { print $1 }'); do
+		x destroy -r "$id" >/dev/null 2>&1
+	done
+	rm -rf "$dir"
+}
+trap clean_up EXIT
+trap 'exit 1' INT TERM
+x() { timeout 60 "$xlfork" "$@"; }
+
+sh "$top_srcdir/tests/guest/make-guest" "$top_builddir/tests/guest" bootless \
+	>"$dir/log" 2>&1 || {
+	echo "1..0 # SKIP no guest: $(tail -n 1 "$dir/log")"
+	exit 0
+}
+cd "$dir" || exit 1
+cp "$top_builddir/tests/guest/bootless.bin" .
+
+# ok NAME TEST...: one line of the report.
+ok() {
+	local name=$1
+	shift
+	count=$((count + 1))
+	if "$@"; then
+		echo "ok $count - $name"
+	else
+		echo "not ok $count - $name"
+		sed 's/^/# /' out err 2>/dev/null
+	fi
+}
+
+# did WORD...: xlfork WORD... succeeds and says nothing on standard error.
+did() {
+	x "$@" >out 2>err </dev/null && [ ! -s err ]
+}
+prints() {
+	local wanted=$1
+	shift
+	did "$@" && [ "$(cat out)" = "$wanted" ]
+}
+matches() {
+	local pattern=$1
+	shift
+	did "$@" && grep -qE -- "$pattern" out
+}
+# fails PATTERN WORD...: exit status 1, and one line that matches the pattern.
+fails() {
+	local pattern=$1 status
+	shift
+	x "$@" >out 2>err </dev/null
+	status=$?
+	[ $status = 1 ] && [ ! -s out ] && [ "$(wc -l <err)" = 1 ] &&
+		grep -qE -- "^xlfork: $pattern" err
+}
+refuses() {
+	ok "$1" fails "${@:2}"
+}
+# until_ok TEST...: within ten seconds.
+until_ok() {
+	local i
+	for i in $(seq 200); do
+		"$@" && return
+		sleep 0.05
+	done
+	echo "# after $i tries" >&2
+	return 1
+}
+# The last number that a console in a file counted to.
+counted() { tr -d '\r' <"$1" | sed -n 's/^tick \([0-9]*\)$/\1/p' | tail -n 1; }
+counts_past() { [ "$(counted "$1")" -gt "$2" ]; }
+
+config() {
+	cat <<-EOF
+		name = "$1"
+		memory = 16
+		firmware = "bootless.bin"
+		accelerator = "tcg"
+		serial = "${2-file:$dir/$1.console}"
+	EOF
+}
+config one >one.cfg
+
+# --- configurations that cannot be ---
+refuses "a missing file" 'none\.cfg: No such file' create none.cfg
+printf 'name = "one\n' >broken.cfg
+refuses "broken xl.cfg, with its place" 'broken\.cfg:1:8: ' create broken.cfg
+printf '<domain><name>x</name>\n' >broken.xml
+refuses "broken XML, with its place" 'broken\.xml:2:1: ' create broken.xml
+printf 'nmae = "one"\n' >key.cfg
+refuses "an unknown key" "key\.cfg:1:1: nmae: unknown key; did you mean 'name'" create key.cfg
+{ config k; echo 'kernel = "/nonexistent/vmlinuz"'; } | grep -v firmware >kernel.cfg
+refuses "a missing kernel" "kernel\.cfg: .*kernel '/nonexistent/vmlinuz': No such file" \
+	create kernel.cfg
+{ config d; echo 'disk = [ "/nonexistent/d.img,raw,vda,rw" ]'; } >disk.cfg
+refuses "a missing disk" "disk\.cfg: .*'/nonexistent/d.img': No such file" create disk.cfg
+{ config q; echo 'device_model_args = [ "-device", "nonsense" ]'; } >qemu.cfg
+refuses "a QEMU that cannot start is quoted" \
+	"qemu\.cfg: .*'nonsense' is not a valid device model name" create qemu.cfg
+{ config m; echo 'device_model_args = [ "-device", "nvme,serial=x" ]'; } >nvme.cfg
+refuses "a device that cannot be forked is named" \
+	'nvme\.cfg: .*nvme is not migratable' create nvme.cfg
+refuses "none of them left a domain" "no domain has the id or name 'q'" info q
+ok "the QEMU command line is printed and nothing started" \
+	matches '-m size=16M' create --dry-run one.cfg
+ok "a configuration becomes XML" did config-convert one.cfg -o one.xml
+ok "and the XML the same configuration" matches 'name = "one"' config-convert one.xml
+cp one.xml one2.xml
+refuses "a conversion that fails leaves the old file" 'broken' \
+	config-convert broken.cfg -o one2.xml
+ok "... as it was" cmp -s one.xml one2.xml
+
+# --- a domain's life ---
+ok "create prints the id" matches '^[0-9]+$' create one.xml
+one=$(cat out)
+refuses "a name that is taken" \
+	"one\.cfg: the name 'one' is taken by domain $one" create one.cfg
+ok "domid" prints "$one" domid one
+ok "domname" prints one domname "$one"
+ok "info says which accelerator and why" matches '^accelerator: +tcg \(' info one
+ok "list" matches "^ *$one one +running +16M +1 qemu" list
+ok "list --json is JSON" did list --json
+ok "... that a program reads" python3 -c '
+import json, sys
+d = json.load(open("out"))["domains"][0]
+sys.exit(d["name"] != "one" or d["memory"] != 16 << 20)'
+ok "the guest counts" until_ok counts_past one.console 3
+ok "pause" did pause one
+refuses "pause of a paused domain" "domain $one \('one'\) is paused" pause one
+before=$(counted one.console)
+sleep 0.5
+ok "a paused guest does not count" [ "$before" = "$(counted one.console)" ]
+ok "unpause" did unpause one
+ok "the guest goes on" until_ok counts_past one.console "$before"
+ok "rename" did rename one uno
+refuses "the old name is unknown" "no domain has the id or name 'one'" pause one
+ok "the new one is known" prints "$one" domid uno
+ok "rename back" did rename "$one" one
+refuses "an unknown id" "no domain has the id or name '999'" destroy 999
+refuses "of several domains, only those that fail" "no domain has the id or name 'x'" \
+	pause one x
+ok "... the others are done" matches 'paused' list one
+x unpause one
+
+# --- forks ---
+ok "save-devstate freezes and writes" did save-devstate one state.1
+ok "the domain is frozen" matches ' one +frozen' list
+refuses "freeze of a frozen domain" 'domain .*is frozen' freeze one
+last=$(counted one.console)
+ok "fork-vm -n 2 prints two ids" did fork-vm -n 2 one
+mapfile -t ids <out
+ok "... in order" [ "${#ids[@]}" = 2 -a "${ids[0]}" -lt "${ids[1]}" ]
+for id in "${ids[@]}"; do
+	ok "fork $id counts" until_ok counts_past "one.console.one.$id" "$last"
+	ok "... from where its parent stopped" [ \
+		"$(tr -d '\r' <"one.console.one.$id" | head -n 1)" = "tick $((last + 1))" ]
+done
+ok "the parent does not" [ "$last" = "$(counted one.console)" ]
+ok "the tree" matches "^ *${ids[1]} ..one\.${ids[1]} +running .* $one *\$" list --tree
+ok "info names the holders" matches "^held by: +domain ${ids[0]} " info one
+refuses "unpause of a parent with forks names them" "domain $one .*${ids[0]}.*${ids[1]}" \
+	unpause one
+refuses "destroy of a parent with forks names them" "domain $one .*--recursive" destroy one
+ok "-Q with the parent's own device state" did fork-vm -p -Q state.1 one
+ok "-p leaves it paused" matches ' paused ' list "$(cat out)"
+refuses "-Q with something else" "fork-vm -Q '/dev/null': " fork-vm -Q /dev/null one
+refuses "another number of vCPUs" \
+	"fork-vm: domain 'one' has 1 virtual CPUs, so its fork cannot have 2" \
+	fork-vm -m 2 one
+ok "the parent's number of vCPUs" did fork-vm -m 1 one
+config two >two.cfg
+ok "-C names the fork" did fork-vm -C two.cfg one
+ok "... so" matches "^ *[0-9]+ two " list two
+refuses "-C with a name that is taken" ".*'two' is taken" fork-vm -C two.cfg one
+{ config three; echo 'vcpus = 2'; } >three.cfg
+refuses "-C with another frozen thing names both values" '.*vcpus.*2.*1|.*vcpus.*1.*2' \
+	fork-vm -C three.cfg one
+ok "a fork of a fork" did fork-vm two
+ok "... whose name tells" matches '^ *[0-9]+ .*two\.' list --tree
+x fork-vm -d one >out 2>err
+ok "-d prints what is said" grep -q '^debug: fork-vm ' err
+ok "destroy --recursive" did destroy --recursive one
+ok "nothing is left" prints '' list
+
+# --- a stale device state, consoles, events ---
+ok "create" did create one.cfg
+until_ok counts_past one.console 3 >/dev/null
+ok "save-devstate" did save-devstate one stale
+x unpause one
+sleep 0.5
+refuses "-Q of an older snapshot says what differs" \
+	"fork-vm -Q 'stale': .*not of this snapshot.*'env\." fork-vm -Q stale one
+x destroy -r one
+
+timeout 60 "$xlfork" events >happened 2>&1 &
+events=$!
+until_ok x version >/dev/null
+config pty pty >pty.cfg
+ok "create with a pty" did create -p pty.cfg
+pty=$(cat out)
+mkfifo in
+timeout 60 "$xlfork" console pty <in >console.out 2>err &
+console=$!
+exec 9>in
+sleep 0.3
+x unpause pty
+ok "a console in a pipe shows the guest from its first line" \
+	until_ok grep -q '^BOOTED' console.out
+printf 'Z' >&9
+ok "and takes input" until_ok grep -q '^got Z' console.out
+exec 9>&-
+x destroy pty
+ok "it ends with its domain" wait $console
+ok "events were printed" until_ok grep -q "domain $pty pty gone (destroyed)" happened
+ok "... from the beginning" grep -q "domain $pty pty created" happened
+kill $events
+wait $events 2>/dev/null
+timeout 20 "$xlfork" create -c one.cfg >console.out 2>err </dev/null &
+console=$!
+ok "create -c shows the console" until_ok grep -q '^tick' console.out
+x destroy one
+wait $console
+
+# --- places that are not ours ---
+mkdir -p "$dir/closed"
+if [ "$(id -u)" = 0 ]; then
+	mkdir -m 700 "$dir/foreign"
+	chown 65534 "$dir/foreign"
+	FORKD_RUN_DIR=$dir/foreign
+	refuses "a run directory of another owner" \
+		"forkd did not start: .*$dir/foreign.*(owner|belongs|uid)" list
+else
+	chmod 500 "$dir/closed"
+	FORKD_RUN_DIR=$dir/closed/run
+	refuses "a run directory that cannot be made" \
+		'forkd did not start: .*Permission denied' list
+fi
+FORKD_RUN_DIR=$dir/one.cfg/run
+refuses "a run directory below a file" '.*one.cfg/run.*Not a directory' list
+FORKD_RUN_DIR=relative
+refuses "a run directory that is not absolute" '.*FORKD_RUN_DIR.*absolute' list
+FORKD_RUN_DIR=$dir/run
+no_forkd() { x version | grep -q '^forkd  not running'; }
+ok "no daemon is left" until_ok no_forkd
+echo "1..$count"
