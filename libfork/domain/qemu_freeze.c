@@ -9,6 +9,7 @@
 
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -33,6 +34,7 @@
 struct layout {
 	struct mtree *mtree;
 	struct ramblocks *blocks;
+	bool debug; /* it stands at a breakpoint */
 };
 
 static void
@@ -82,20 +84,27 @@ check_disks(struct qemu_domain *domain, struct lf_error *error)
 		      : qemu_disks_check_nodes(domain->config, nodes, error);
 }
 
-/* Only a stopped guest that could go on is worth a snapshot. */
+/*
+ * Only a stopped guest that could go on is worth a snapshot. "debug" is where
+ * a breakpoint leaves it.
+ */
 static int
-check_status(struct qemu_domain *domain, struct lf_error *error)
+check_status(
+    struct qemu_domain *domain, bool *ret_debug, struct lf_error *error)
 {
 	char status[32];
 	int rc = qemu_query_status(domain, status, sizeof(status), error);
 
-	if (rc == 0 && strcmp(status, "paused") != 0 &&
+	if (rc < 0)
+		return rc;
+	*ret_debug = strcmp(status, "debug") == 0;
+	if (!*ret_debug && strcmp(status, "paused") != 0 &&
 	    strcmp(status, "prelaunch") != 0)
-		rc = error_set(error, EINVAL,
+		return error_set(error, EINVAL,
 		    "the guest is not paused but '%s' in QEMU: it cannot be "
 		    "frozen",
 		    status);
-	return rc;
+	return 0;
 }
 
 /* --- the stream --- */
@@ -256,6 +265,43 @@ keep_configuration(struct lf_snapshot *snapshot,
 	return qemu_disks_to_json(&domain->disks, &snapshot->disk_files, error);
 }
 
+/*
+ * A QEMU that is given a state "debug" aborts: section globalstate says
+ * "paused" instead. It is a length and a buffer with the name of the state
+ * (QEMU's migration/global_state.c).
+ */
+static int
+write_paused(int fd, const struct stream *stream, struct lf_error *error)
+{
+	static const char paused[] = "paused";
+	const struct stream_section *section =
+	    stream_find(stream, "globalstate", 0);
+	const struct vmdesc_node *size = NULL, *text = NULL;
+	uint32_t length = htobe32(sizeof(paused));
+	char buf[256] = "";
+
+	if (section != NULL && section->device != NULL) {
+		const struct vmdesc_device *device = section->device;
+
+		size =
+		    vmdesc_find(device->nodes, device->node_count, "size", -1);
+		text = vmdesc_find(
+		    device->nodes, device->node_count, "runstate", -1);
+	}
+	if (size == NULL || text == NULL || size->size != sizeof(length) ||
+	    text->size < sizeof(paused) || text->size > sizeof(buf))
+		return error_set(error, ENOTSUP,
+		    "the stream has no globalstate that could be set to "
+		    "paused");
+	strcpy(buf, paused);
+	if (sys.pwrite(fd, &length, sizeof(length),
+		(off_t)(section->offset + size->offset)) != sizeof(length) ||
+	    sys.pwrite(fd, buf, text->size,
+		(off_t)(section->offset + text->offset)) != text->size)
+		return error_sys(error, errno, "cannot change the stream");
+	return 0;
+}
+
 /* Everything but the image, which is in place. */
 static int
 fill_snapshot(struct lf_snapshot *snapshot, struct qemu_domain *domain,
@@ -266,11 +312,13 @@ fill_snapshot(struct lf_snapshot *snapshot, struct qemu_domain *domain,
 
 	snapshot->devstate_fd = take_fd(take_stream_fd);
 	snapshot->vcpu_count = domain->config->vcpus;
-	rc = seal_stream(
-	    snapshot->devstate_fd, &snapshot->devstate_length, error);
+	rc = devfile_read(snapshot->devstate_fd, NULL, &devstate, error);
+	if (rc == 0 && layout->debug)
+		rc = write_paused(
+		    snapshot->devstate_fd, devstate->stream, error);
 	if (rc == 0)
-		rc =
-		    devfile_read(snapshot->devstate_fd, NULL, &devstate, error);
+		rc = seal_stream(
+		    snapshot->devstate_fd, &snapshot->devstate_length, error);
 	if (rc == 0)
 		rc = qemu_refuse_vcpus(devstate->stream, error);
 	if (rc == 0)
@@ -327,7 +375,7 @@ qemu_freeze(struct qemu_domain *domain, struct lf_snapshot **ret_snapshot,
 	unsigned attempt;
 	int rc;
 
-	rc = check_status(domain, error);
+	rc = check_status(domain, &layout.debug, error);
 	if (rc == 0)
 		rc = qemu_refuse_devices(domain, error);
 	if (rc == 0)

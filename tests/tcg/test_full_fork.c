@@ -20,6 +20,7 @@
 #include "domain/backend.h"
 #include "domain/qemu_domain.h"
 #include "lib/guest_vm.h"
+#include "qemu/run_until.h"
 #include "snapshot/snapshot.h"
 
 DEFINE_CLEANUP(struct lf_domain_config *, lf_domain_config_free);
@@ -146,6 +147,30 @@ check_host_addresses(struct lf_domain *frozen, struct lf_snapshot *snapshot)
 			where[b] = host;
 		}
 	}
+}
+
+/*
+ * Stops the guest where it is found now, in its idle loop, at a breakpoint:
+ * QEMU is then in a state that no other QEMU would take.
+ */
+static void
+stop_at_breakpoint(struct lf_domain *domain)
+{
+	struct qemu_domain *qemu = domain->impl;
+	struct run_until_options options = {.timeout_ms = 20000};
+	struct run_until_result result;
+	cleanup_free char *text = NULL;
+	char status[32];
+	const char *rip;
+
+	OK(qmp_hmp(qemu->qmp, "info registers", &text, &error));
+	rip = strstr(text, "RIP=");
+	cr_assert_not_null(rip, "%s", text);
+	options.address = strtoull(rip + 4, NULL, 16);
+	cr_assert_geq(run_until(qemu->qmp, &options, &result, &error), 0, "%s",
+	    error.message);
+	OK(qemu_query_status(qemu, status, sizeof(status), &error));
+	cr_assert_str_eq(status, "debug");
 }
 
 static void
@@ -324,6 +349,8 @@ Test(full_fork, a_large_q35_guest_with_ovmf)
 	OK(lf_domain_config_set(&config->firmware.nvram, nvram, &error));
 	parent = booted(config, &console);
 	console_run(&console, "mem write 0x180000000 4096 21");
+	stop_at_breakpoint(parent);
+	lf_domain_dispatch(parent, NULL, &error);
 
 	OK(lf_domain_freeze(parent, &snapshot, &error));
 	console_drain(&console, 50);

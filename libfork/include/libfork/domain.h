@@ -239,7 +239,10 @@ LF_API int lf_domain_describe(
 
 /*
  * For an event loop: a descriptor that is readable when lf_domain_dispatch()
- * has something to do. It belongs to the domain.
+ * has something to do. It belongs to the domain, and stays the same until
+ * lf_domain_reset(). What happened while another function of this domain ran
+ * may have been read by that: call lf_domain_dispatch() once after it. A
+ * domain that is crashed or ended needs no watching.
  */
 LF_API int lf_domain_event_fd(const struct lf_domain *domain);
 
