@@ -3,3 +3,9 @@
 dist_noinst_SCRIPTS += tests/lab/run tests/lab/bench-lab
 EXTRA_DIST += tests/lab/README.md tests/lab/init.c tests/lab/test-lab.sh
 TESTS += tests/lab/test-lab.sh
+
+# A guest under KVM stopped at an address; the program is that of tests/tcg.
+EXTRA_DIST += tests/lab/test-run-until.sh
+if HAVE_CRITERION
+TESTS += tests/lab/test-run-until.sh
+endif

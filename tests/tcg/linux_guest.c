@@ -22,6 +22,14 @@
 
 #define ANSWER_MS 60000
 
+bool
+linux_guest_on_kvm(void)
+{
+	const char *accelerator = getenv("LF_GUEST_ACCEL");
+
+	return accelerator != NULL && strcmp(accelerator, "kvm") == 0;
+}
+
 static void
 start_qemu(struct linux_guest *guest, unsigned vcpus, const char *append,
     int qmp_fd, int serial_fd)
@@ -29,6 +37,7 @@ start_qemu(struct linux_guest *guest, unsigned vcpus, const char *append,
 	char qmp[64], serial[64], ram[160], port[128], kernel[256], initrd[256];
 	char line[512], smp[16], size[16];
 	const char *build = getenv("top_builddir");
+	bool kvm = linux_guest_on_kvm();
 
 	cr_assert_not_null(build);
 	snprintf(qmp, sizeof(qmp), "socket,id=qmp,fd=%d", qmp_fd);
@@ -54,12 +63,14 @@ start_qemu(struct linux_guest *guest, unsigned vcpus, const char *append,
 	fcntl(guest->ram_fd, F_SETFD, 0);
 	execlp("qemu-system-x86_64", "qemu-system-x86_64", "-nodefaults",
 	    "-display", "none", "-no-reboot", "-machine",
-	    "q35,accel=tcg,memory-backend=ram", "-cpu", "max", "-object", ram,
-	    "-m", size, "-smp", smp, "-chardev", qmp, "-mon",
-	    "chardev=qmp,mode=control", "-chardev", serial, "-serial",
-	    "chardev:tty", "-chardev", port, "-device", "virtio-serial-pci",
-	    "-device", "virtserialport,chardev=port", "-kernel", kernel,
-	    "-initrd", initrd, "-append", line, NULL);
+	    kvm ? "q35,accel=kvm,memory-backend=ram"
+		: "q35,accel=tcg,memory-backend=ram",
+	    "-cpu", kvm ? "host" : "max", "-object", ram, "-m", size, "-smp",
+	    smp, "-chardev", qmp, "-mon", "chardev=qmp,mode=control",
+	    "-chardev", serial, "-serial", "chardev:tty", "-chardev", port,
+	    "-device", "virtio-serial-pci", "-device",
+	    "virtserialport,chardev=port", "-kernel", kernel, "-initrd", initrd,
+	    "-append", line, NULL);
 	_exit(127);
 }
 

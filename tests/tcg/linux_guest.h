@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The Linux test guest under QEMU/TCG, for tests that look into it: its RAM
+ * The Linux test guest under QEMU, for tests that look into it: its RAM
  * mapped, its agent answering on the serial line, a QMP connection, and a
- * port through which the guest hands over whole files. Functions fail the
- * test themselves.
+ * port through which the guest hands over whole files. Under TCG, or under
+ * KVM when the environment says LF_GUEST_ACCEL=kvm (the lab). Functions fail
+ * the test themselves.
  */
 #ifndef TESTS_TCG_LINUX_GUEST_H
 #define TESTS_TCG_LINUX_GUEST_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -27,6 +29,8 @@ struct linux_guest {
 	size_t len;
 	unsigned next_id;
 };
+
+bool linux_guest_on_kvm(void);
 
 /* Boots it and waits for the agent; `append` may be "". */
 void linux_guest_start(
