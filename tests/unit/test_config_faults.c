@@ -31,6 +31,18 @@ static bool xml_failed;
  */
 #define XML_LOST_MAX 4
 
+/*
+ * Asked by LeakSanitizer, where there is one. What libxml2 hands out to us and
+ * we lose is in xml_blocks.
+ */
+__attribute__((visibility("default"))) const char *__lsan_default_suppressions(
+    void);
+const char *
+__lsan_default_suppressions(void)
+{
+	return "leak:libxml2\n";
+}
+
 static void *
 xml_malloc(size_t size)
 {
