@@ -2,3 +2,20 @@
 
 dist_man_MANS += docs/xlfork.1 docs/xlfork.cfg.5
 EXTRA_DIST += docs/architecture.md
+
+# The library, one page per family of functions.
+dist_man_MANS += \
+	docs/man/libfork.3 \
+	docs/man/lf_domain_fork.3 \
+	docs/man/lf_domain_reset.3 \
+	docs/man/lf_domain_run.3 \
+	docs/man/lf_memory_read.3 \
+	docs/man/lf_pool_new.3 \
+	docs/man/lf_snapshot.3
+
+# Examples are built like a user's programs: public headers, libfork.so.
+check_PROGRAMS += docs/examples/reset docs/examples/generations
+docs_examples_reset_SOURCES = docs/examples/reset.c
+docs_examples_reset_LDADD = libfork/libfork.la
+docs_examples_generations_SOURCES = docs/examples/generations.c
+docs_examples_generations_LDADD = libfork/libfork.la

@@ -38,3 +38,6 @@ endif
 dist_check_SCRIPTS += tests/kvm/test-race.sh
 TESTS += tests/kvm/test-race.sh
 EXTRA_DIST += tests/kvm/race.c
+
+dist_check_SCRIPTS += tests/kvm/test-examples.sh
+TESTS += tests/kvm/test-examples.sh

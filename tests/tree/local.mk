@@ -2,3 +2,5 @@
 
 TESTS += tests/tree/test-layers.sh tests/tree/test-exports.sh
 EXTRA_DIST += tests/tree/test-layers.sh tests/tree/test-exports.sh
+TESTS += tests/tree/test-api-manuals.sh
+EXTRA_DIST += tests/tree/test-api-manuals.sh
