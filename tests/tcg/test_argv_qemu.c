@@ -9,12 +9,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <linux/if.h>
+#include <linux/if_tun.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -88,6 +91,20 @@ listen_at(const char *path)
 	return fd;
 }
 
+/* Makes the tap for as long as it is open; -1 where that is not allowed. */
+static int
+open_tap(const char *name)
+{
+	struct ifreq request = {
+	    .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
+	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
+	if (fd >= 0 && ioctl(fd, TUNSETIFF, &request) < 0)
+		fd = close_fd(fd);
+	return fd;
+}
+
 /* What QEMU is to inherit; our end of its monitor goes to `monitor`. */
 static int
 open_fd(const struct lf_qemu_fd *fd, uint64_t memory_bytes)
@@ -112,6 +129,7 @@ open_fd(const struct lf_qemu_fd *fd, uint64_t memory_bytes)
 		got = listen_at(fd->path);
 		break;
 	case LF_QEMU_FD_TAP:
+		got = open_tap(fd->path);
 		break;
 	}
 	cr_assert_geq(got, 0, "%s: %s", fd->what, strerror(errno));
@@ -414,4 +432,65 @@ Test(argv_qemu, a_rom_image_is_the_firmware)
 		usleep(10000);
 	close(fd);
 	cr_assert_eq(got, 'R');
+}
+
+Test(argv_qemu, firmware_variables_may_be_an_overlay)
+{
+	char json[512], vars[64], overlay[64];
+	const struct lf_qemu_layer layers[] = {
+	    {.path = overlay, .format = LF_DISK_QCOW2},
+	    {.path = vars, .format = LF_DISK_RAW},
+	};
+	const struct lf_qemu_chain chain = {layers, 2};
+	const struct lf_qemu_argv_options options = {
+	    .incoming = true, .paused = true, .nvram = &chain};
+
+	if (access(OVMF_CODE, R_OK) != 0)
+		cr_skip_test("no OVMF here (package ovmf)");
+	run("cd %s && cp " OVMF_VARS " vars && "
+	    "qemu-img create -qf qcow2 -b vars -F raw vars.qcow2",
+	    dir);
+	snprintf(vars, sizeof(vars), "%s/vars", dir);
+	snprintf(overlay, sizeof(overlay), "%s/vars.qcow2", dir);
+	snprintf(json, sizeof(json),
+	    "{\"name\":\"d\",\"accelerator\":\"tcg\","
+	    "\"serial\":{\"type\":\"none\"},"
+	    "\"firmware\":{\"type\":\"pflash\",\"path\":\"" OVMF_CODE "\","
+	    "\"nvram\":\"%s\"}}",
+	    vars);
+	boot(json, &options, "inmigrate");
+}
+
+Test(argv_qemu, a_tap_is_inherited)
+{
+	const struct lf_qemu_argv_options options = {
+	    .share_ram = true, .paused = true};
+	int tap = open_tap("lf-test-tap");
+
+	if (tap < 0)
+		cr_skip_test("may not make a tap here");
+	close(tap);
+	boot("{\"name\":\"d\",\"accelerator\":\"tcg\","
+	     "\"serial\":{\"type\":\"none\"},\"networks\":["
+	     "{\"type\":\"tap\",\"interface\":\"lf-test-tap\"}]}",
+	    &options, "prelaunch");
+	expect_pci_devices("3:nic0 ");
+}
+
+/* A CPU that any KVM has: a software one may not have all of the host's. */
+Test(argv_qemu, kvm_is_an_accelerator)
+{
+	const struct lf_qemu_argv_options options = {
+	    .share_ram = true, .paused = true};
+	json_t *answer;
+
+	if (access("/dev/kvm", R_OK | W_OK) != 0)
+		cr_skip_test("no /dev/kvm here");
+	boot("{\"name\":\"d\",\"accelerator\":\"kvm\",\"cpu\":\"qemu64\","
+	     "\"machine\":\"q35\","
+	     "\"serial\":{\"type\":\"none\"}}",
+	    &options, "prelaunch");
+	answer = command("query-kvm");
+	cr_expect(json_is_true(json_object_get(answer, "enabled")));
+	json_decref(answer);
 }
