@@ -11,9 +11,12 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "base/sys.h"
+#include "cpu/arch.h"
 #include "vmi/guest_memory.h"
 #include "vmi/kallsyms.h"
+#include "vmi/symbols.h"
 
 /* __START_KERNEL_map: the image is mapped from here (Documentation/arch/x86/
  * x86_64/mm.rst), shifted by phys_base. */
@@ -88,6 +91,75 @@ locate_direct_map(struct lf_kernel *kernel)
 }
 
 /*
+ * The page tables that the kernel started with hold all that it maps for
+ * itself, whatever process runs. They have five levels when the kernel's own
+ * variable says so.
+ */
+static void
+locate_page_tables(struct lf_kernel *kernel)
+{
+	uint64_t tables = 0, variable = 0;
+	uint8_t five[4];
+
+	if (!kernel->has_image ||
+	    symbol_address(kernel, "init_top_pgt", &tables, NULL) < 0 ||
+	    tables < kernel->image_start || tables >= kernel->image_end)
+		return;
+	kernel->paging = (struct walk_mode){
+	    .cr0 = CR0_PE | CR0_PG,
+	    .cr3 = tables + kernel->image_delta,
+	    .cr4 = CR4_PAE,
+	    .efer = EFER_LME | EFER_LMA | EFER_NXE,
+	};
+	if (symbol_address(kernel, "__pgtable_l5_enabled", &variable, NULL) ==
+		0 &&
+	    lf_kernel_read(kernel, variable, five, sizeof(five), NULL) == 0 &&
+	    get_le32(five) != 0)
+		kernel->paging.cr4 |= CR4_LA57;
+}
+
+/*
+ * A new table with the symbols of modules beside the kernel's own. Without
+ * them the table stays what it is: no module, no BTF, or a list that cannot be
+ * followed to its end.
+ */
+static int
+add_modules(struct lf_kernel *kernel, struct lf_error *error)
+{
+	struct lf_symbols *all = symbols_new("guest", error);
+	struct lf_symbol symbol;
+	struct lf_error why;
+	size_t i;
+	int rc = 0;
+
+	if (all == NULL)
+		return -ENOMEM;
+	for (i = 0; rc == 0 && i < lf_symbols_count(kernel->symbols); i++) {
+		lf_symbols_get(kernel->symbols, i, &symbol);
+		rc = symbols_add(all, symbol.name, strlen(symbol.name), NULL, 0,
+		    symbol.address, symbol.size, symbol.type, error);
+	}
+	if (rc == 0) {
+		rc = kernel_add_modules(kernel, all, &why);
+		if (rc < 0 && rc != -ENOMEM) {
+			log_info(
+			    "symbols of modules are missing: %s", why.message);
+			rc = 0;
+		} else if (rc < 0 && error != NULL)
+			*error = why;
+	}
+	if (rc == 0)
+		rc = symbols_finish(all, 0, error);
+	if (rc < 0) {
+		lf_symbols_free(all);
+		return rc;
+	}
+	lf_symbols_free(kernel->symbols);
+	kernel->symbols = all;
+	return 0;
+}
+
+/*
  * The first kernel whose image is found, or the only one without: a kernel
  * that keeps no variables in kallsyms (CONFIG_KALLSYMS_ALL) can still name its
  * functions.
@@ -136,11 +208,15 @@ lf_kernel_find(const struct lf_guest_memory *memory,
 		return error_nomem(error);
 	kernel->memory = *memory;
 	rc = choose(kernel, error);
+	if (rc == 0) {
+		locate_direct_map(kernel);
+		locate_page_tables(kernel);
+		rc = add_modules(kernel, error);
+	}
 	if (rc < 0) {
 		lf_kernel_free(kernel);
 		return rc;
 	}
-	locate_direct_map(kernel);
 	lf_error_clear(error);
 	*ret_kernel = kernel;
 	return 0;
@@ -162,6 +238,23 @@ lf_kernel_symbols(const struct lf_kernel *kernel)
 	return kernel->symbols;
 }
 
+/* What is neither image nor direct map: through the kernel's page tables. */
+static int
+read_mapped(const struct lf_kernel *kernel, uint64_t address, void *buf,
+    size_t len, struct lf_error *error)
+{
+	size_t got = 0;
+
+	if (kernel->paging.cr3 != 0)
+		got = walk_read(&kernel->paging, kernel->memory.read,
+		    kernel->memory.opaque, address, buf, len);
+	if (got < len)
+		return error_set(error, EFAULT,
+		    "guest kernel: 0x%llx is not mapped",
+		    (unsigned long long)(address + got));
+	return 0;
+}
+
 int
 lf_kernel_read(const struct lf_kernel *kernel, uint64_t address, void *buf,
     size_t len, struct lf_error *error)
@@ -179,10 +272,7 @@ lf_kernel_read(const struct lf_kernel *kernel, uint64_t address, void *buf,
 		 address - kernel->direct_map < DIRECT_MAP_MAX)
 		gpa = address - kernel->direct_map;
 	else
-		return error_set(error, EFAULT,
-		    "guest kernel: 0x%llx is neither in its image nor in its "
-		    "map of physical memory",
-		    (unsigned long long)address);
+		return read_mapped(kernel, address, buf, len, error);
 	return guest_memory_read(
 	    &kernel->memory, "guest kernel", gpa, buf, len, error);
 }

@@ -9,12 +9,16 @@
 
 #include <libfork/vmi.h>
 
+#include "cpu/walk.h"
 #include "vmi/btf.h"
 
 struct lf_kernel {
 	struct lf_guest_memory memory; /* what it points to is borrowed */
 	struct lf_symbols *symbols;    /* owned */
 	struct btf *btf;               /* owned; NULL: not read yet */
+
+	/* The kernel's own page tables; cr3 is 0 where they were not found. */
+	struct walk_mode paging;
 
 	/* The image lies in one piece: gpa = gva + image_delta. */
 	bool has_image;
@@ -25,5 +29,12 @@ struct lf_kernel {
 /* Reads 8 bytes of a symbol's variable. */
 int kernel_read_u64(const struct lf_kernel *kernel, uint64_t address,
     uint64_t *ret_value, struct lf_error *error);
+
+/*
+ * Adds the symbols of all modules. What was added before an error is good, but
+ * not all.
+ */
+int kernel_add_modules(struct lf_kernel *kernel, struct lf_symbols *symbols,
+    struct lf_error *error);
 
 #endif

@@ -9,6 +9,7 @@ libfork_sources += \
 	libfork/vmi/kernel.c \
 	libfork/vmi/kernel.h \
 	libfork/vmi/kernel_log.c \
+	libfork/vmi/kernel_modules.c \
 	libfork/vmi/symbols.c \
 	libfork/vmi/symbols.h \
 	libfork/vmi/symbols_elf.c \

@@ -190,14 +190,21 @@ never_arrives(uint64_t address, enum run_until_method method)
 	    run_until(guest.qmp, &options, &result, &error), -ETIMEDOUT);
 	cr_assert(is_running());
 
-	/* Given up in the middle. */
+	/* Given up in the middle; a second one meanwhile is refused. */
 	{
 		cleanup(run_until_free_p) struct run_until *run = NULL;
+		struct run_until *other = NULL;
 
 		options.address = address;
 		options.timeout_ms = -1;
 		cr_assert_eq(run_until_start(guest.qmp, &options, &run, &error),
 		    0, "%s", error.message);
+		cr_assert_eq(run_until_step(run, &result, &error), 0);
+		cr_assert_eq(
+		    run_until_start(guest.qmp, &options, &other, &error),
+		    -EREMOTEIO);
+		cr_assert_null(other);
+		cr_assert(is_running());
 		cr_assert_eq(run_until_step(run, &result, &error), 0);
 	}
 	cr_assert(is_running());

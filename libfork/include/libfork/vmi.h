@@ -57,16 +57,15 @@ LF_API int lf_kernel_find(const struct lf_guest_memory *memory,
 LF_API void lf_kernel_free(struct lf_kernel *kernel);
 
 /*
- * The kernel's own symbols, with the addresses it runs at (modules are not
- * among them); they live as long as `kernel`.
+ * The kernel's own symbols, with the addresses it runs at, and those of its
+ * modules where it has BTF; they live as long as `kernel`.
  */
 LF_API const struct lf_symbols *lf_kernel_symbols(
     const struct lf_kernel *kernel);
 
 /*
- * Reads guest-virtual memory of the kernel's image and of its map of all
- * physical memory; what it maps elsewhere (vmalloc, modules, vmemmap) needs a
- * walk of its page tables. -EFAULT: not there.
+ * Reads guest-virtual memory as the kernel itself maps it, whatever page
+ * table a vCPU has now; user addresses are not among it. -EFAULT: not mapped.
  */
 LF_API int lf_kernel_read(const struct lf_kernel *kernel, uint64_t address,
     void *buf, size_t len, struct lf_error *error);
