@@ -23,7 +23,8 @@ guest:
 clean-local: clean-guest
 distclean-local: distclean-guest
 clean-guest:
-	rm -rf tests/guest/*.bin tests/guest/*.img tests/guest/vmlinu[xz]
+	rm -rf tests/guest/*.bin tests/guest/*.img tests/guest/vmlinu[xz] \
+		tests/guest/lab-machine
 distclean-guest: clean-guest
 	rm -rf tests/guest/cache tests/guest/.lock
 .PHONY: guest clean-guest distclean-guest

@@ -7,8 +7,8 @@
  * The command is in a directory of the host that lab.dir= on the kernel
  * command line names: files argv and env (strings ended by 0), cwd, shares
  * (directories to mount writable, ended by 0, tags share0, share1, …). Output
- * goes to virtio ports 1 (standard output) and 2 (standard error), the exit
- * status in decimal to port 3; then the machine ends through isa-debug-exit.
+ * and exit status go through virtio port 1 as frames (frame.h); when the host
+ * has the last one it ends the machine.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -19,7 +19,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/io.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
@@ -30,7 +29,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { EXIT_PORT = 0xf4, STRINGS_MAX = 4096 };
+#include "frame.h"
+
+enum { STRINGS_MAX = 4096 };
 
 /* Order matters: each needs those before it. */
 static const char *const modules[] = {"virtio_ring", "virtio",
@@ -134,21 +135,33 @@ read_strings(const char *dir, const char *name)
 }
 
 static int
-open_port(unsigned number)
+open_port(void)
 {
-	char path[32];
-	int fd;
-
 	/* The first virtio device; the host announces its ports one by one
 	 * after the driver is there. */
-	snprintf(path, sizeof(path), "/dev/vport0p%u", number);
 	for (int ms = 0; ms < 10000; ms++) {
-		fd = open(path, O_WRONLY | O_CLOEXEC);
+		int fd = open("/dev/vport0p1", O_WRONLY | O_CLOEXEC);
+
 		if (fd >= 0)
 			return fd;
 		usleep(1000);
 	}
-	die("%s", path);
+	die("/dev/vport0p1");
+}
+
+/* The bytes stand behind room for the head. */
+static void
+send_frame(int port, enum frame_kind kind, unsigned char *frame, size_t len)
+{
+	frame_set_head(frame, kind, len);
+	for (size_t done = 0; done < FRAME_HEAD + len;) {
+		ssize_t n = write(port, frame + done, FRAME_HEAD + len - done);
+
+		if (n < 0 && errno != EINTR)
+			die("output");
+		if (n > 0)
+			done += (size_t)n;
+	}
 }
 
 static void
@@ -228,33 +241,31 @@ start(char **argv, char **env, const char *cwd, int out, int error)
 
 /* Pass on what is in the pipe; returns whether more can come. */
 static int
-pump(int from, int to)
+pump(int from, int port, enum frame_kind kind)
 {
-	static char buffer[65536];
-	ssize_t n = read(from, buffer, sizeof(buffer));
+	static unsigned char frame[FRAME_HEAD + FRAME_MAX];
+	ssize_t n = read(from, frame + FRAME_HEAD, FRAME_MAX);
 
-	for (ssize_t done = 0; done < n;) {
-		ssize_t written = write(to, buffer + done, (size_t)(n - done));
-
-		if (written < 0)
-			return 0;
-		done += written;
-	}
+	if (n > 0)
+		send_frame(port, kind, frame, (size_t)n);
 	return n > 0 || (n < 0 && errno == EINTR);
 }
 
 /* Run until the command has ended; what it left behind does not count. */
 static int
-wait_for(pid_t command, int pipes[2], int ports[2])
+wait_for(pid_t command, int out, int error, int port)
 {
-	struct pollfd fds[2] = {{.fd = pipes[0], .events = POLLIN},
-	    {.fd = pipes[1], .events = POLLIN}};
-	int status = 0, ended = 0, ready;
+	struct pollfd fds[2] = {
+	    {.fd = out, .events = POLLIN}, {.fd = error, .events = POLLIN}};
+	int status = 0, ended = 0;
 
 	for (;;) {
-		ready = poll(fds, 2, ended ? 0 : 10);
+		int ready = poll(fds, 2, ended ? 0 : 10);
+
 		for (int i = 0; i < 2; i++) {
-			if (fds[i].revents != 0 && !pump(fds[i].fd, ports[i]))
+			if (fds[i].revents != 0 &&
+			    !pump(fds[i].fd, port,
+				i == 0 ? FRAME_OUTPUT : FRAME_ERROR))
 				fds[i].fd = -1;
 		}
 		if (ended && ready <= 0)
@@ -275,7 +286,8 @@ wait_for(pid_t command, int pipes[2], int ports[2])
 int
 main(void)
 {
-	int out[2], error[2], pipes[2], ports[2], report, status;
+	unsigned char last[FRAME_HEAD + 1];
+	int out[2], error[2], port;
 	char **argv, **env, **cwd, **shares, *dir;
 	pid_t pid;
 
@@ -301,20 +313,14 @@ main(void)
 		if (strncmp(*word, "PATH=", 5) == 0)
 			putenv(*word);
 	}
-	ports[0] = open_port(1);
-	ports[1] = open_port(2);
-	report = open_port(3);
+	port = open_port();
 	pid = start(argv, env, cwd[0], out[1], error[1]);
 	close(out[1]);
 	close(error[1]);
-	pipes[0] = out[0];
-	pipes[1] = error[0];
-	status = wait_for(pid, pipes, ports);
-	dprintf(report, "%d\n", status);
+	last[FRAME_HEAD] = (unsigned char)wait_for(pid, out[0], error[0], port);
 	for (char **share = shares; *share != NULL; share++)
 		syncfs(open(*share, O_RDONLY | O_CLOEXEC));
-	if (iopl(3) == 0)
-		outb(0, EXIT_PORT);
-	reboot(RB_POWER_OFF);
-	return 0;
+	send_frame(port, FRAME_STATUS, last, 1);
+	for (;;)
+		pause();
 }

@@ -1,7 +1,8 @@
 # lab: what needs a KVM like hardware's, see README.md.
 
 dist_noinst_SCRIPTS += tests/lab/run tests/lab/bench-lab
-EXTRA_DIST += tests/lab/README.md tests/lab/init.c tests/lab/test-lab.sh
+EXTRA_DIST += tests/lab/README.md tests/lab/frame.h tests/lab/init.c \
+	tests/lab/machine.c tests/lab/test-lab.sh
 TESTS += tests/lab/test-lab.sh
 
 # A guest under KVM stopped at an address; the program is that of tests/tcg.
