@@ -180,7 +180,6 @@ fill_tables(const struct option_spec *options, struct getopt_tables *t)
 	char *letter = t->letters;
 	unsigned i;
 
-	memset(t, 0, sizeof(*t));
 	*letter++ = ':'; /* tell a missing value from an unknown option */
 	*letter++ = 'h';
 	for (i = 0; options != NULL && options[i].name != NULL; i++) {
@@ -235,7 +234,7 @@ command_parse(const struct command *command, int argc, char **argv,
 {
 	struct invocation call = {.command = command};
 	const struct option_spec *options = command->options;
-	struct getopt_tables t;
+	struct getopt_tables t = {.letters = ""};
 	int value, rc;
 	unsigned i;
 

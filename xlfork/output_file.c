@@ -22,7 +22,13 @@ output_file_open(
 	struct stat st;
 	int fd;
 
-	if (sys.stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
+	if (sys.stat(path, &st) < 0) {
+		if (errno != ENOENT)
+			return error_sys(
+			    error, errno, "cannot write to '%.256s'", path);
+		st.st_mode = S_IFREG;
+	}
+	if (!S_ISREG(st.st_mode)) {
 		fd = sys.open(path, O_WRONLY | O_CLOEXEC, 0);
 	} else {
 		if (asprintf(&part, "%s.part-%ld", path, (long)getpid()) < 0) {
