@@ -4,7 +4,7 @@
 # those, 1 for what failed, each with one line. No daemon is needed, and none is
 # left behind.
 set -u
-: "${top_builddir:?set by make check}"
+: "${top_srcdir:?set by make check}" "${top_builddir:?set by make check}"
 xlfork=$top_builddir/xlfork/xlfork
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
@@ -143,4 +143,65 @@ else
 	echo "not ok $count - a full disk is noticed"
 	sed 's/^/# /' "$dir/err"
 fi
+# doctor: on a host without QEMU, and what every line holds. The wrapper that
+# libtool makes needs programs from PATH, so the program itself is run.
+program=$top_builddir/xlfork/.libs/xlfork
+[ -x "$program" ] || program=$xlfork
+export LD_LIBRARY_PATH=$top_builddir/libfork/.libs
+count=$((count + 1))
+PATH=/nonexistent "$program" doctor >"$dir/out" 2>"$dir/err"
+if [ $? = 1 ] && grep -qE "^missing +QEMU +.*install qemu-system-x86\$" "$dir/out" &&
+	grep -q '^xlfork: nothing works without what is missing here: QEMU$' "$dir/err"; then
+	echo "ok $count - doctor without QEMU says what is missing and fails"
+else
+	echo "not ok $count - doctor without QEMU says what is missing and fails"
+	sed 's/^/# /' "$dir/out" "$dir/err"
+fi
+count=$((count + 1))
+"$xlfork" doctor --json >"$dir/out" 2>"$dir/err"
+if python3 - "$dir/out" <<'EOF'; then
+import json, sys
+checks = json.load(open(sys.argv[1]))["checks"]
+names = [c["what"] for c in checks]
+assert len(names) == len(set(names)) >= 20, names
+for c in checks:
+    assert c["status"] in ("good", "limited", "missing"), c
+    assert c["found"], c
+for name in ("KVM", "dirty ring", "kernel", "QEMU", "userfaultfd", "overcommit",
+             "transparent huge pages", "huge pages", "cgroup", "open files"):
+    assert name in names, name
+EOF
+	echo "ok $count - doctor --json has everything that matters"
+else
+	echo "not ok $count - doctor --json has everything that matters"
+	sed 's/^/# /' "$dir/out" "$dir/err"
+fi
+
+# completes WORDS -- LINE...: what the shell offers at the end of LINE.
+# shellcheck source=/dev/null
+. "$top_srcdir/xlfork/completion/xlfork"
+completes() {
+	local wanted=$1
+	shift
+	count=$((count + 1))
+	COMP_WORDS=("$@")
+	COMP_CWORD=$(($# - 1))
+	_xlfork
+	if [ "${COMPREPLY[*]}" = "$wanted" ]; then
+		echo "ok $count - completion of '$*'"
+	else
+		echo "not ok $count - completion of '$*'"
+		echo "# wanted '$wanted', got '${COMPREPLY[*]}'"
+	fi
+}
+completes 'create' xlfork cr
+completes 'domid domname' xlfork dom
+completes '--help' xlfork --h
+completes '--json' xlfork list --j
+completes '--launch-dm' xlfork fork-vm --la
+completes 'yes' xlfork fork-vm --launch-dm y
+completes "$dir/out" xlfork create "$dir/o"
+completes "$dir/out" xlfork save-devstate web "$dir/o"
+completes '' xlfork pause w
+completes 'fork-vm freeze' xlfork help f
 echo "1..$count"
