@@ -92,6 +92,7 @@ config() {
 		serial = "${2-file:$dir/$1.console}"
 	EOF
 }
+no_forkd() { x version | grep -q '^forkd  not running'; }
 config one >one.cfg
 
 # --- configurations that cannot be ---
@@ -253,6 +254,46 @@ refuses "a run directory below a file" '.*one.cfg/run.*Not a directory' list
 FORKD_RUN_DIR=relative
 refuses "a run directory that is not absolute" '.*FORKD_RUN_DIR.*absolute' list
 FORKD_RUN_DIR=$dir/run
-no_forkd() { x version | grep -q '^forkd  not running'; }
+
+# The rest needs root: to be somebody else, and to have a small file system.
+if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
+	program=$top_builddir/xlfork/.libs/xlfork
+	[ -x "$program" ] || program=$top_builddir/xlfork/xlfork
+	# Another user may not be able to reach the build tree: a copy.
+	cp "$program" "$dir/xlfork.copy"
+	cp -L "$top_builddir"/libfork/.libs/libfork.so.0 "$dir" 2>/dev/null
+	chmod 755 "$dir" "$dir/run"
+	x create one.cfg >/dev/null
+	chmod 666 "$dir/run/socket"
+	as_nobody() {
+		LD_LIBRARY_PATH=$dir timeout 20 setpriv --reuid 65534 --clear-groups \
+			"$dir/xlfork.copy" list >out 2>err
+		[ $? = 1 ] && [ ! -s out ] && [ "$(wc -l <err)" = 1 ] &&
+			grep -qE '^xlfork: .*not user 65534' err
+	}
+	ok "another user is refused" as_nobody
+	ok "... and the daemon goes on" matches '^ *[0-9]+ one ' list
+	x destroy one
+	until_ok no_forkd
+fi
+if [ "$(id -u)" = 0 ] && unshare --mount true 2>/dev/null; then
+	truncate -s 1M disk.img
+	{ config full; echo 'disk = [ "disk.img,raw,vda,rw" ]'; } >full.cfg
+	cat >full.sh <<-EOF
+		mount -t tmpfs -o size=64k,mode=0700 none "$dir/small" || exit 1
+		export FORKD_STATE_DIR=$dir/small FORKD_RUN_DIR=$dir/run.full
+		"$xlfork" create full.cfg >/dev/null || exit 2
+		"$xlfork" fork-vm full >out 2>err && exit 3
+		"$xlfork" list >listed
+		"$xlfork" destroy full || exit 4
+		ls -R "$dir/small" >left
+	EOF
+	mkdir -p small
+	ok "no room for an overlay" eval \
+		"timeout 60 unshare --mount sh full.sh && grep -q 'No space left' err"
+	ok "... is one line" [ "$(wc -l <err)" = 1 ]
+	ok "... and no fork is left" [ "$(wc -l <listed)" = 2 ]
+	ok "... nor a file" [ "$(grep -c qcow2 left)" = 0 ]
+fi
 ok "no daemon is left" until_ok no_forkd
 echo "1..$count"
