@@ -230,6 +230,19 @@ find_field(const struct spec_field *fields, const char *name)
 	return NULL;
 }
 
+static int
+unknown_field(
+    const struct spec *s, const struct spec_field *fields, const char *name)
+{
+	char list[80] = "";
+
+	for (; fields->name != NULL; fields++)
+		snprintf(list + strlen(list), sizeof(list) - strlen(list),
+		    "%s%s", list[0] != '\0' ? ", " : "", fields->name);
+	return spec_fail(
+	    s, "unknown field '%.60s' (there are: %s)", name, list);
+}
+
 /*
  * One field, up to the next comma; `*text` moves behind it, NULL at the end.
  * `*position` is the number of fields without a key so far.
@@ -247,8 +260,7 @@ parse_field(struct spec *s, const struct spec_field *fields, size_t positional,
 		value[name_len] = '\0';
 		field = find_field(fields, trim(value));
 		if (field == NULL)
-			return spec_fail(
-			    s, "unknown field '%.60s'", trim(value));
+			return unknown_field(s, fields, trim(value));
 		value += name_len + 1;
 		if (field->takes_rest) {
 			*text = NULL;

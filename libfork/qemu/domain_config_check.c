@@ -17,8 +17,7 @@
 /* What is being looked at, for the answer. */
 struct check {
 	const struct lf_domain_config *config;
-	const char *key;
-	size_t index;
+	size_t index; /* in a list */
 	struct lf_error *error;
 };
 
@@ -376,30 +375,65 @@ check_qemu_arg(struct check *c)
 	return check_text(c, "it", arg, LF_QEMU_ARG_MAX);
 }
 
+/*
+ * Enumerators that exist and lists that are not too long: what the JSON form
+ * cannot have, but a caller who fills the structure can.
+ */
+static int
+check_shape(struct check *c, const struct config_type *type, const void *object)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < type->count; i++) {
+		const struct config_field *field = &type->fields[i];
+		const void *at = config_at(object, field->offset);
+		unsigned names = 0;
+		size_t count = 0;
+
+		if (field->kind == CONFIG_ENUM) {
+			while (field->names[names] != NULL)
+				names++;
+			if (*(const unsigned *)at >= names)
+				return no(c, "%s has the unknown value %u",
+				    field->name, *(const unsigned *)at);
+		}
+		if (field->kind == CONFIG_LIST || field->kind == CONFIG_STRINGS)
+			count = *config_count(field, object);
+		if (count > field->max && count > 0)
+			return no(c, "%zu %s, more than %zu", count,
+			    field->name, (size_t)field->max);
+		if (field->kind == CONFIG_STRUCT)
+			rc = check_shape(c, field->type, at);
+		for (size_t k = 0;
+		     rc == 0 && field->kind == CONFIG_LIST && k < count; k++)
+			rc = check_shape(
+			    c, field->type, config_element(field, object, k));
+	}
+	return rc;
+}
+
 #define SINGLE SIZE_MAX
 static const struct {
 	const char *key;
 	int (*check)(struct check *check);
 	size_t count_offset; /* of a list: checked once for every element */
-	size_t max;
 } checks[] = {
-    {"name", check_name, SINGLE, 0},
-    {"memory", check_memory, SINGLE, 0},
-    {"vcpus", check_vcpus, SINGLE, 0},
-    {"cpu", check_cpu, SINGLE, 0},
-    {"kernel", check_kernel, SINGLE, 0},
-    {"ramdisk", check_ramdisk, SINGLE, 0},
-    {"cmdline", check_cmdline, SINGLE, 0},
-    {"firmware", check_firmware, SINGLE, 0},
-    {"disks", check_disk, offsetof(struct lf_domain_config, disk_count),
-	LF_DISKS_MAX},
+    {"name", check_name, SINGLE},
+    {"memory", check_memory, SINGLE},
+    {"vcpus", check_vcpus, SINGLE},
+    {"cpu", check_cpu, SINGLE},
+    {"kernel", check_kernel, SINGLE},
+    {"ramdisk", check_ramdisk, SINGLE},
+    {"cmdline", check_cmdline, SINGLE},
+    {"firmware", check_firmware, SINGLE},
+    {"disks", check_disk, offsetof(struct lf_domain_config, disk_count)},
     {"networks", check_network,
-	offsetof(struct lf_domain_config, network_count), LF_NETWORKS_MAX},
-    {"serial", check_serial, SINGLE, 0},
-    {"graphics", check_graphics, SINGLE, 0},
-    {"vmgenid", check_vmgenid, SINGLE, 0},
+	offsetof(struct lf_domain_config, network_count)},
+    {"serial", check_serial, SINGLE},
+    {"graphics", check_graphics, SINGLE},
+    {"vmgenid", check_vmgenid, SINGLE},
     {"qemu_args", check_qemu_arg,
-	offsetof(struct lf_domain_config, qemu_arg_count), LF_QEMU_ARGS_MAX},
+	offsetof(struct lf_domain_config, qemu_arg_count)},
 };
 
 int
@@ -408,6 +442,15 @@ lf_domain_config_check_at(const struct lf_domain_config *config,
 {
 	struct check c = {.config = config, .error = error};
 
+	*ret_index = 0;
+	for (size_t i = 0; i < config_type.count; i++) {
+		struct config_type row = {
+		    .fields = &config_type.fields[i], .count = 1};
+
+		*ret_key = config_type.fields[i].name;
+		if (check_shape(&c, &row, config) < 0)
+			return -EINVAL;
+	}
 	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
 		size_t count = 1;
 

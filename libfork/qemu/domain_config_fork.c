@@ -84,27 +84,6 @@ format_value(
 	}
 }
 
-/* Whether a plain field (no structure, no list) has no value. */
-static bool
-is_open(const struct config_field *field, const void *object)
-{
-	const void *at = config_at(object, field->offset);
-
-	switch (field->kind) {
-	case CONFIG_STRING:
-	case CONFIG_PATH:
-		return *(char *const *)at == NULL;
-	case CONFIG_UUID:
-		return !((const struct lf_uuid *)at)->set;
-	case CONFIG_MAC:
-		return !((const struct lf_mac *)at)->set;
-	case CONFIG_ENUM:
-		return *(const unsigned *)at == 0;
-	default:
-		return false;
-	}
-}
-
 static bool
 plain_equal(const struct config_field *field, const void *a, const void *b)
 {
@@ -163,10 +142,10 @@ check_plain(const struct config_field *field, const struct config_place *place,
 	if (field->fork == CONFIG_FORK_FREE || field->fork == CONFIG_FORK_ASK ||
 	    plain_equal(field, parent, fork))
 		return 0;
-	if (field->fork == CONFIG_FORK_OPEN && is_open(field, fork))
+	if (field->fork == CONFIG_FORK_OPEN && config_is_empty(field, fork))
 		return 0;
 	if (field->fork == CONFIG_FORK_PRESENCE &&
-	    is_open(field, parent) == is_open(field, fork))
+	    config_is_empty(field, parent) == config_is_empty(field, fork))
 		return 0;
 	format_value(field, parent, parent_value);
 	format_value(field, fork, fork_value);

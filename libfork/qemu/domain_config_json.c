@@ -50,34 +50,6 @@ list_to_json(const struct config_field *field, const void *object)
 	return take_ptr(array);
 }
 
-/* Whether the field is left out: strings, identities and lists not given. */
-static bool
-is_absent(const struct config_field *field, const void *object)
-{
-	const void *at = config_at(object, field->offset);
-
-	switch (field->kind) {
-	case CONFIG_STRING:
-	case CONFIG_PATH:
-		return *(char *const *)at == NULL;
-	case CONFIG_STRINGS:
-	case CONFIG_LIST:
-		return *config_count(field, object) == 0;
-	case CONFIG_UUID:
-		return !((const struct lf_uuid *)at)->set;
-	case CONFIG_MAC:
-		return !((const struct lf_mac *)at)->set;
-	case CONFIG_SIZE:
-	case CONFIG_UNSIGNED:
-	case CONFIG_PORT:
-	case CONFIG_ENUM:
-	case CONFIG_BOOL:
-	case CONFIG_STRUCT:
-		break;
-	}
-	return false;
-}
-
 static json_t *
 field_to_json(const struct config_field *field, const void *object)
 {
@@ -121,7 +93,9 @@ type_to_json(const struct config_type *type, const void *object)
 	for (size_t i = 0; json != NULL && i < type->count; i++) {
 		const struct config_field *field = &type->fields[i];
 
-		if (!is_absent(field, object) &&
+		/* An enumerator is written also when it is the first. */
+		if ((field->kind == CONFIG_ENUM ||
+			!config_is_empty(field, object)) &&
 		    json_object_set_new(
 			json, field->name, field_to_json(field, object)) < 0)
 			return NULL;

@@ -240,6 +240,34 @@ config_type_done(const struct config_type *type, void *object)
 	}
 }
 
+bool
+config_is_empty(const struct config_field *field, const void *object)
+{
+	const void *at = config_at(object, field->offset);
+
+	switch (field->kind) {
+	case CONFIG_STRING:
+	case CONFIG_PATH:
+		return *(char *const *)at == NULL;
+	case CONFIG_STRINGS:
+	case CONFIG_LIST:
+		return *config_count(field, object) == 0;
+	case CONFIG_UUID:
+		return !((const struct lf_uuid *)at)->set;
+	case CONFIG_MAC:
+		return !((const struct lf_mac *)at)->set;
+	case CONFIG_ENUM:
+		return *(const unsigned *)at == 0;
+	case CONFIG_SIZE:
+	case CONFIG_UNSIGNED:
+	case CONFIG_PORT:
+	case CONFIG_BOOL:
+	case CONFIG_STRUCT:
+		break;
+	}
+	return false;
+}
+
 void
 config_place_format(
     const struct config_place *place, char buf[CONFIG_PLACE_MAX])

@@ -91,6 +91,12 @@ config_count(const struct config_field *field, const void *object)
 	return config_at(object, field->count_offset);
 }
 
+/*
+ * Whether a field has no value: no text, no identity, an empty list, the first
+ * enumerator. Numbers and switches always have one.
+ */
+bool config_is_empty(const struct config_field *field, const void *object);
+
 /* Element `i` of a list. */
 static inline void *
 config_element(const struct config_field *field, const void *object, size_t i)

@@ -200,6 +200,23 @@ Test(domain_config, lists_have_their_limits)
 	cr_assert_eq(lf_domain_config_add_disk(config, &disk, &error), -E2BIG);
 	cr_assert_str_eq(error.message, "more than 12 disks");
 	cr_assert_eq(config->disk_count, LF_DISKS_MAX);
+	lf_domain_config_set(&config->name, "a", NULL);
+	config->disk_count++; /* as a careless caller would */
+	cr_assert_eq(lf_domain_config_check(config, &error), -EINVAL);
+	cr_assert_str_eq(error.message, "disks[0]: 13 disks, more than 12");
+	config->disk_count--;
+}
+
+Test(domain_config, enumerators_that_do_not_exist_are_refused)
+{
+	cleanup_config struct lf_domain_config *config = lf_domain_config_new();
+	struct lf_error error;
+
+	lf_domain_config_set(&config->name, "a", NULL);
+	config->graphics.type = 7;
+	cr_assert_eq(lf_domain_config_check(config, &error), -EINVAL);
+	cr_assert_str_eq(
+	    error.message, "graphics: type has the unknown value 7");
 }
 
 Test(domain_config, bytes_that_are_not_utf8_are_refused)
