@@ -379,3 +379,94 @@ Test(full_fork, a_large_q35_guest_with_ovmf)
 	cr_assert_eq(file_hash(fd), vars);
 	close(fd);
 }
+
+/*
+ * Every machine, firmware, size and video adapter: patterns of the guest are
+ * where the map says, and are there in a fork.
+ */
+static void
+check_map_of(const char *name, enum lf_machine machine, bool large, bool video,
+    bool ovmf)
+{
+	cleanup_config struct lf_domain_config *config = guest_linux(
+	    name, "iomem=relaxed memmap=1M$0x170000000 xf.run=tick,agent");
+	cleanup_snapshot struct lf_snapshot *snapshot = NULL;
+	cleanup_domain struct lf_domain *parent = NULL, *fork = NULL;
+	struct console console, of_fork;
+	struct {
+		uint64_t gpa;
+		bool there;
+	} places[] = {
+	    {0x170000000, large},
+	    {0, video},
+	    {0xe8000, !ovmf},
+	};
+
+	config->machine = machine;
+	config->memory_bytes = large ? UINT64_C(5) << 30 : 256 << 20;
+	config->video = video ? LF_VIDEO_STD : LF_VIDEO_NONE;
+	if (ovmf) {
+		cleanup_free char *nvram = guest_path("%s.vars", name);
+
+		config->firmware.type = LF_FIRMWARE_PFLASH;
+		guest_shell("cp %s %s", OVMF_VARS, nvram);
+		OK(lf_domain_config_set(
+		    &config->firmware.path, OVMF_CODE, &error));
+		OK(lf_domain_config_set(
+		    &config->firmware.nvram, nvram, &error));
+	}
+	parent = booted(config, &console);
+	/* Behind what is on the screen, which Linux may draw on. */
+	if (video)
+		places[1].gpa = video_memory(&console) + (12 << 20);
+	for (size_t i = 0; i < 3; i++)
+		if (places[i].there)
+			console_run(&console,
+			    "mem write 0x%" PRIx64 " 4096 %zu", places[i].gpa,
+			    i + 31);
+	OK(lf_domain_freeze(parent, &snapshot, &error));
+	console_drain(&console, 50);
+	cr_assert_eq(
+	    memory_map_find(&snapshot->map, 0x170000000) != NULL, large);
+	check_host_addresses(parent, snapshot);
+	fork = fork_of(snapshot, "fork");
+	console_of(&of_fork, config, "fork");
+	OK(lf_domain_unpause(fork, &error));
+	for (size_t i = 0; i < 3; i++) {
+		if (!places[i].there)
+			continue;
+		if (places[i].gpa == 0xe8000)
+			cr_assert(is_writable(snapshot, 0xe8000));
+		check_pattern(parent, places[i].gpa, i + 31);
+		console_run(&of_fork, "mem check 0x%" PRIx64 " 4096 %zu",
+		    places[i].gpa, i + 31);
+	}
+	check_goes_on(&console, &of_fork, 2);
+	console_close(&console);
+	console_close(&of_fork);
+}
+
+/* The first one in check, all in soak; see also the tests above. */
+Test(full_fork, every_machine_has_the_right_map, .timeout = 600)
+{
+	static const struct {
+		const char *name;
+		enum lf_machine machine;
+		bool large, video, ovmf;
+	} cases[] = {
+	    {"pc-large", LF_MACHINE_PC, true, false, false},
+	    {"pc-large-video", LF_MACHINE_PC, true, true, false},
+	    {"pc-ovmf", LF_MACHINE_PC, false, true, true},
+	    {"q35-small", LF_MACHINE_Q35, false, false, false},
+	    {"q35-video", LF_MACHINE_Q35, false, true, false},
+	    {"q35-large-video", LF_MACHINE_Q35, true, true, false},
+	    {"q35-ovmf-video", LF_MACHINE_Q35, true, true, true},
+	};
+	size_t count =
+	    getenv("LF_SOAK") != NULL ? sizeof(cases) / sizeof(cases[0]) : 1;
+
+	for (size_t i = 0; i < count; i++)
+		if (!cases[i].ovmf || access(OVMF_CODE, R_OK) == 0)
+			check_map_of(cases[i].name, cases[i].machine,
+			    cases[i].large, cases[i].video, cases[i].ovmf);
+}
