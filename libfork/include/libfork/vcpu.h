@@ -44,7 +44,9 @@ struct lf_vcpu_regs {
 
 /*
  * Reads the registers of vCPU `vcpu` (from 0) of a domain that is not inside
- * lf_domain_run(). -EINVAL: no such vCPU; -EBUSY: the domain runs.
+ * lf_domain_run(). A device access that nobody answered is taken back first, so
+ * that they are those before it; answer it first to read those behind it.
+ * -EINVAL: no such vCPU; -EBUSY: the domain runs.
  */
 LF_API int lf_vcpu_read_regs(struct lf_domain *domain, unsigned vcpu,
     struct lf_vcpu_regs *ret_regs, struct lf_error *error);
