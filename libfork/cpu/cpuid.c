@@ -116,3 +116,57 @@ cpu_cpuid_compare(const struct cpu_cpuid *wanted, const struct cpu_cpuid *found,
 	}
 	return 0;
 }
+
+/* Registers whose bits are features, and the bits that do not count. */
+struct feature_register {
+	uint32_t function, index;
+	unsigned reg; /* eax, ebx, ecx, edx */
+	uint32_t ignored;
+};
+
+static const struct feature_register feature_registers[] = {
+    /* x2APIC, TSC deadline, OSXSAVE, hypervisor */
+    {0x1, 0, 2, 1U << 21 | 1U << 24 | LEAF1_ECX_OSXSAVE | 1U << 31},
+    {0x1, 0, 3, LEAF1_EDX_APIC},
+    {0x7, 0, 1, 0},
+    {0x7, 0, 2, LEAF7_ECX_OSPKE},
+    {0x7, 0, 3, 0},
+    {0x7, 1, 0, 0},
+    {0xd, 0, 0, 0},
+    {0xd, 1, 0, 0},
+    {0x80000001, 0, 2, 0},
+    {0x80000001, 0, 3, LEAF1_EDX_APIC},
+    {0x80000007, 0, 3, 0},
+    {0x80000008, 0, 1, 0},
+};
+
+int
+cpu_cpuid_check_supported(const struct cpu_cpuid *wanted,
+    const struct cpu_cpuid *host, struct lf_error *error)
+{
+	static const char *const names[4] = {"eax", "ebx", "ecx", "edx"};
+	size_t i;
+
+	for (i = 0;
+	     i < sizeof(feature_registers) / sizeof(feature_registers[0]);
+	     i++) {
+		const struct feature_register *f = &feature_registers[i];
+		const struct cpu_cpuid_entry *a =
+		    cpu_cpuid_find(wanted, f->function, f->index);
+		const struct cpu_cpuid_entry *b =
+		    cpu_cpuid_find(host, f->function, f->index);
+		const uint32_t none[4] = {0};
+		const uint32_t *have = b != NULL ? &b->eax : none;
+		uint32_t missing;
+
+		if (a == NULL)
+			continue;
+		missing = (&a->eax)[f->reg] & ~have[f->reg] & ~f->ignored;
+		if (missing != 0)
+			return error_set(error, ENOTSUP,
+			    "CPUID leaf 0x%x.%u: features 0x%x of %s are "
+			    "missing on this host",
+			    f->function, f->index, missing, names[f->reg]);
+	}
+	return 0;
+}

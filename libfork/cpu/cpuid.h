@@ -44,4 +44,13 @@ void cpu_cpuid_set_apic_id(struct cpu_cpuid *cpuid, uint32_t apic_id);
 int cpu_cpuid_compare(const struct cpu_cpuid *wanted,
     const struct cpu_cpuid *found, struct lf_error *error);
 
+/*
+ * 0 when every feature that `wanted` tells a guest of is in `host`. Looked at
+ * are the registers that are sets of features, less what a guest switches on
+ * itself or a hypervisor always gives (OSXSAVE, hypervisor present, APIC,
+ * x2APIC, TSC deadline). -ENOTSUP names the first register with its bits.
+ */
+int cpu_cpuid_check_supported(const struct cpu_cpuid *wanted,
+    const struct cpu_cpuid *host, struct lf_error *error);
+
 #endif

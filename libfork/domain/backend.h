@@ -36,6 +36,9 @@ struct domain_backend {
 	int (*pause)(struct lf_domain *domain, struct lf_error *error);
 	int (*unpause)(struct lf_domain *domain, struct lf_error *error);
 	int (*shutdown)(struct lf_domain *domain, struct lf_error *error);
+	/* Goes over to the qemu backend, whose the domain then is. */
+	int (*launch)(struct lf_domain *domain,
+	    const struct lf_launch_options *options, struct lf_error *error);
 	int (*reset)(struct lf_domain *domain, struct lf_error *error);
 	int (*verify)(struct lf_domain *domain, struct lf_error *error);
 
@@ -57,8 +60,8 @@ struct domain_backend {
 	    const struct lf_domain *domain, struct lf_counters *ret_counters);
 
 	/* A JSON object as text, which the caller frees. */
-	int (*describe)(struct lf_domain *domain, char **ret_json,
-	    struct lf_error *error);
+	int (*describe)(
+	    struct lf_domain *domain, char **ret_json, struct lf_error *error);
 
 	int (*event_fd)(const struct lf_domain *domain);
 	int (*dispatch)(struct lf_domain *domain, struct lf_exit *ret_exit,

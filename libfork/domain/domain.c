@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <libfork/domain_config.h>
+
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/sys.h"
@@ -41,6 +43,7 @@ enum verb {
 	VERB_PAUSE,
 	VERB_UNPAUSE,
 	VERB_SHUTDOWN,
+	VERB_LAUNCH,
 	VERB_RESET,
 	VERB_VERIFY,
 	VERB_RUN,
@@ -63,6 +66,7 @@ static const struct {
     [VERB_PAUSE] = {"paused", IN(PAUSED) | IN(RUNNING)},
     [VERB_UNPAUSE] = {"unpaused", IN(PAUSED) | IN(RUNNING)},
     [VERB_SHUTDOWN] = {"shut down", IN(RUNNING) | IN(PAUSED)},
+    [VERB_LAUNCH] = {"given a device model", IN(PAUSED) | IN(RUNNING)},
     [VERB_RESET] = {"reset", IN(PAUSED) | IN(RUNNING) | IN(CRASHED)},
     [VERB_VERIFY] = {"verified", IN(PAUSED) | IN(CRASHED)},
     [VERB_RUN] = {"run", IN(PAUSED)},
@@ -349,6 +353,37 @@ lf_domain_shutdown(struct lf_domain *domain, struct lf_error *error)
 {
 	CHECK(domain, VERB_SHUTDOWN, shutdown, error);
 	return domain->backend->shutdown(domain, error);
+}
+
+int
+lf_domain_launch(struct lf_domain *domain,
+    const struct lf_launch_options *options, struct lf_error *error)
+{
+	cleanup_free char *name = NULL;
+	int rc;
+
+	CHECK(domain, VERB_LAUNCH, launch, error);
+	if (domain->state == LF_DOMAIN_RUNNING) {
+		rc = lf_domain_pause(domain, error);
+		if (rc < 0)
+			return rc;
+		/* It may have come to its end just before. */
+		CHECK(domain, VERB_LAUNCH, launch, error);
+	}
+	if (options->config != NULL) {
+		name = sys.strdup(options->config->name);
+		if (name == NULL)
+			return error_nomem(error);
+	}
+	rc = domain->backend->launch(domain, options, error);
+	if (rc < 0)
+		return rc;
+	if (name != NULL) {
+		free(domain->name);
+		domain->name = take_ptr(name);
+	}
+	set_state(domain, LF_DOMAIN_PAUSED);
+	return 0;
 }
 
 int

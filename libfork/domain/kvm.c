@@ -14,6 +14,7 @@
 #include "cpu/cpuid.h"
 #include "domain/backend.h"
 #include "domain/pool.h"
+#include "domain/vcpu_stream.h"
 #include "kvm/device.h"
 #include "kvm/vcpu.h"
 #include "kvm/vcpu_state.h"
@@ -110,9 +111,34 @@ interrupts_for(const struct kvm_domain *kvm, enum lf_interrupts wanted)
 	}
 }
 
+/*
+ * Hyper-V's synthetic interrupt controller is switched on for a VM before its
+ * vCPUs get their MSRs (Hyper-V TLFS: leaf 0x40000003, EAX bit 2).
+ */
+static bool
+has_synic(const struct cpu_cpuid *cpuid)
+{
+	const struct cpu_cpuid_entry *name, *features;
+
+	if (cpuid == NULL)
+		return false;
+	name = cpu_cpuid_find(cpuid, 0x40000000, 0);
+	features = cpu_cpuid_find(cpuid, 0x40000003, 0);
+	/* "Micr(osoft Hv)" */
+	return name != NULL && name->ebx == 0x7263694d && features != NULL &&
+	       (features->eax & 1U << 2) != 0;
+}
+
+/* True when the first fork has to get the vCPU states out of a stream. */
+static bool
+needs_import(struct lf_snapshot *snapshot)
+{
+	return __atomic_load_n(&snapshot->vcpus, __ATOMIC_ACQUIRE) == NULL;
+}
+
 static int
 make_vm(struct kvm_domain *kvm, const struct lf_fork_options *options,
-    struct lf_error *error)
+    const struct kvm_device *device, struct lf_error *error)
 {
 	static const enum vm_irqchip irqchips[] = {
 	    [LF_IRQCHIP_NONE] = VM_IRQCHIP_NONE,
@@ -126,7 +152,6 @@ make_vm(struct kvm_domain *kvm, const struct lf_fork_options *options,
 	    .irqchip = irqchips[snapshot->irqchip],
 	    .ring_entries = options->ring_entries,
 	};
-	const struct kvm_device *device;
 	unsigned i;
 	int rc;
 
@@ -138,9 +163,9 @@ make_vm(struct kvm_domain *kvm, const struct lf_fork_options *options,
 		recipe.caps |= VM_CAP_X2APIC_API;
 	if (options->msr_exits)
 		recipe.caps |= VM_CAP_MSR_EXITS;
-	rc = kvm_device_get(&device, error);
-	if (rc == 0)
-		rc = pool_take(options->pool, device, &recipe, &kvm->vm, error);
+	if (has_synic(recipe.cpuid))
+		recipe.caps |= VM_CAP_HYPERV_SYNIC;
+	rc = pool_take(options->pool, device, &recipe, &kvm->vm, error);
 	for (i = 0; i < kvm->vcpu_count && rc == 0; i++) {
 		struct vcpu *vcpu = vm_vcpu(kvm->vm, i);
 
@@ -188,6 +213,9 @@ complete_states(struct kvm_domain *kvm, struct lf_error *error)
 			cpu_state_free(state);
 			return rc;
 		}
+		/* The TSC went on since it was loaded. */
+		if (snapshot->vcpus[i]->groups & CPU_GROUP_TSC)
+			state->tsc.tsc = snapshot->vcpus[i]->tsc.tsc;
 		cpu_state_free(snapshot->vcpus[i]);
 		snapshot->vcpus[i] = state;
 	}
@@ -218,7 +246,7 @@ make_states(struct kvm_domain *kvm, struct lf_error *error)
 
 /* --- birth and death --- */
 
-static void
+void
 kvm_domain_free(struct kvm_domain *kvm)
 {
 	if (kvm == NULL)
@@ -237,13 +265,10 @@ check_options(const struct lf_domain *domain,
 {
 	const struct lf_snapshot *snapshot = domain->origin;
 
-	if (snapshot->vcpus == NULL)
+	if (options->io_policy == LF_IO_LAUNCH && snapshot->devstate_fd < 0)
 		return error_set(error, ENOTSUP,
-		    "the snapshot has no vCPU states: it can be forked with a "
-		    "device model only");
-	if (options->io_policy == LF_IO_LAUNCH)
-		return error_set(error, ENOTSUP,
-		    "a device model cannot be launched late in this version");
+		    "the snapshot has no device state that a device model "
+		    "could be launched from");
 	if ((unsigned)options->io_policy > LF_IO_LAUNCH ||
 	    (unsigned)options->interrupts > LF_INTERRUPTS_ALL ||
 	    (unsigned)options->reset_method > LF_RESET_DONTNEED ||
@@ -256,10 +281,18 @@ static int
 backend_fork(struct lf_domain *domain, const struct lf_fork_options *options,
     struct lf_error *error)
 {
+	cleanup(vcpu_import_free_p) struct vcpu_import *import = NULL;
+	struct lf_snapshot *snapshot = domain->origin;
+	const struct kvm_device *device;
 	struct kvm_domain *kvm;
 	int rc;
 
 	rc = check_options(domain, options, error);
+	if (rc == 0)
+		rc = kvm_device_get(&device, error);
+	if (rc == 0 && needs_import(snapshot))
+		rc = vcpu_import_begin(
+		    snapshot, device, options->launcher, &import, error);
 	if (rc < 0)
 		return rc;
 	kvm = sys.calloc(1, sizeof(*kvm));
@@ -274,7 +307,9 @@ backend_fork(struct lf_domain *domain, const struct lf_fork_options *options,
 	kvm->groups = kvm_reset_groups(options->reset_groups);
 	kvm->reset_memory = (options->reset_groups & LF_RESET_MEMORY) != 0;
 
-	rc = make_vm(kvm, options, error);
+	rc = make_vm(kvm, options, device, error);
+	if (rc == 0 && import != NULL)
+		rc = vcpu_import_finish(import, kvm->vm, error);
 	if (rc == 0)
 		rc = make_memory(kvm, options, error);
 	if (rc == 0)
@@ -392,6 +427,7 @@ const struct domain_backend domain_backend_kvm = {
     .thaw = kvm_backend_thaw,
     .pause = kvm_backend_pause,
     .unpause = kvm_backend_unpause,
+    .launch = kvm_backend_launch,
     .reset = kvm_backend_reset,
     .verify = kvm_backend_verify,
     .run = kvm_backend_run,

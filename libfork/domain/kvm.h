@@ -56,6 +56,8 @@ struct kvm_domain {
 	struct lf_counters counters; /* what is counted here */
 };
 
+void kvm_domain_free(struct kvm_domain *kvm);
+
 /* Takes what the kernel reports as written into the dirty set. */
 int kvm_collect(struct kvm_domain *kvm, struct lf_error *error);
 
@@ -79,6 +81,16 @@ int kvm_backend_reset(struct lf_domain *domain, struct lf_error *error);
 int kvm_backend_verify(struct lf_domain *domain, struct lf_error *error);
 int kvm_backend_freeze(struct lf_domain *domain,
     struct lf_snapshot **ret_snapshot, struct lf_error *error);
+/*
+ * A snapshot of the stopped domain. `devices_fd` (-1: none) is a device stream
+ * of its origin's instant, to be used instead of the origin's own.
+ */
+int kvm_freeze(struct lf_domain *domain, int devices_fd,
+    struct lf_snapshot **ret_snapshot, struct lf_error *error);
 int kvm_backend_thaw(struct lf_domain *domain, struct lf_error *error);
+
+/* kvm_launch.c */
+int kvm_backend_launch(struct lf_domain *domain,
+    const struct lf_launch_options *options, struct lf_error *error);
 
 #endif

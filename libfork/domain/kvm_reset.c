@@ -12,6 +12,7 @@
 #include "cpu/cpuid.h"
 #include "domain/backend.h"
 #include "domain/kvm.h"
+#include "domain/vcpu_stream.h"
 #include "kvm/dirty_log.h"
 #include "kvm/ring.h"
 #include "kvm/vcpu.h"
@@ -247,8 +248,8 @@ save_vcpus(struct kvm_domain *kvm, struct lf_snapshot *snapshot,
 DEFINE_CLEANUP(struct lf_snapshot *, lf_snapshot_unref);
 
 int
-kvm_backend_freeze(struct lf_domain *domain, struct lf_snapshot **ret_snapshot,
-    struct lf_error *error)
+kvm_freeze(struct lf_domain *domain, int devices_fd,
+    struct lf_snapshot **ret_snapshot, struct lf_error *error)
 {
 	struct kvm_domain *kvm = domain->impl;
 	cleanup(lf_snapshot_unref_p) struct lf_snapshot *snapshot = NULL;
@@ -257,6 +258,9 @@ kvm_backend_freeze(struct lf_domain *domain, struct lf_snapshot **ret_snapshot,
 	rc = snapshot_new_like(domain->origin, &snapshot, error);
 	if (rc == 0)
 		rc = save_vcpus(kvm, snapshot, error);
+	if (rc == 0)
+		rc = vcpu_export(snapshot, domain->origin, vm_device(kvm->vm),
+		    devices_fd, error);
 	if (rc == 0)
 		rc = kvm_collect(kvm, error);
 	if (rc == 0)
@@ -267,6 +271,13 @@ kvm_backend_freeze(struct lf_domain *domain, struct lf_snapshot **ret_snapshot,
 	gang_forget(&kvm->gang);
 	*ret_snapshot = take_ptr(snapshot);
 	return 0;
+}
+
+int
+kvm_backend_freeze(struct lf_domain *domain, struct lf_snapshot **ret_snapshot,
+    struct lf_error *error)
+{
+	return kvm_freeze(domain, -1, ret_snapshot, error);
 }
 
 /* The snapshot's memory is its own: nobody is in the way. */

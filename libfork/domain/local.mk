@@ -5,10 +5,13 @@ libfork_sources += \
 	libfork/domain/gang.h \
 	libfork/domain/kvm.c \
 	libfork/domain/kvm.h \
+	libfork/domain/kvm_launch.c \
 	libfork/domain/kvm_reset.c \
 	libfork/domain/kvm_run.c \
 	libfork/domain/pool.c \
-	libfork/domain/pool.h
+	libfork/domain/pool.h \
+	libfork/domain/vcpu_stream.c \
+	libfork/domain/vcpu_stream.h
 
 # The qemu backend.
 libfork_sources += \

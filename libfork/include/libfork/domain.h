@@ -58,7 +58,7 @@ enum lf_io_policy {
 	LF_IO_STOP,   /* exit; the access has not happened, may be answered */
 	LF_IO_IGNORE, /* reads give all ones, writes are dropped; goes on */
 	LF_IO_CRASH,  /* the domain is crashed */
-	LF_IO_LAUNCH, /* the device model is launched for it */
+	LF_IO_LAUNCH, /* as LF_IO_STOP; its owner launches a device model */
 };
 
 /* How a reset finds and restores changed pages. */
@@ -113,7 +113,11 @@ struct lf_fork_options {
 	size_t region_count;
 
 	/* Backend qemu. */
-	struct lf_launcher *launcher;          /* must outlive the domain */
+	/*
+	 * Must outlive the domain. Backend kvm needs one, for the length of
+	 * the call, for the first fork of a snapshot that QEMU made.
+	 */
+	struct lf_launcher *launcher;
 	const struct lf_domain_config *config; /* NULL: the snapshot's */
 	int devstate_fd; /* stream to use instead of the snapshot's; -1 */
 };
@@ -166,6 +170,33 @@ LF_API int lf_domain_pause(struct lf_domain *domain, struct lf_error *error);
 
 /* Asks the guest to power off (ACPI button); backend qemu only. */
 LF_API int lf_domain_shutdown(struct lf_domain *domain, struct lf_error *error);
+
+/* What a late device model is launched with. */
+struct lf_launch_options {
+	struct lf_launcher *launcher; /* must outlive the domain */
+	/*
+	 * NULL: the snapshot's, for a domain of this name. What may differ is
+	 * what a fork's configuration may change; the domain's name becomes
+	 * its own.
+	 */
+	const struct lf_domain_config *config;
+	/*
+	 * A device-state file of the instant that the domain was forked from,
+	 * for the device sections (borrowed); -1: the snapshot's own.
+	 */
+	int devstate_fd;
+};
+
+/*
+ * Gives a fork without device model its device model: the domain is stopped,
+ * and goes on, from where it stands, on backend qemu; it is paused then. An
+ * access to a device that it stopped at has not happened and is made again
+ * there. On failure the domain is what it was, but paused. Its descriptor for
+ * the event loop changes (lf_domain_event_fd()). -ENOTSUP for a domain that
+ * has one already or whose snapshot no QEMU made.
+ */
+LF_API int lf_domain_launch(struct lf_domain *domain,
+    const struct lf_launch_options *options, struct lf_error *error);
 
 /*
  * Brings a paused or crashed fork back to its snapshot. -EILSEQ: verification

@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * vCPU states out of a snapshot's stream, and into one.
+ */
+#include "domain/vcpu_stream.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <libfork/domain_config.h>
+
+#include "base/error.h"
+#include "base/sys.h"
+#include "kvm/device.h"
+#include "kvm/vcpu.h"
+#include "kvm/vcpu_state.h"
+#include "kvm/vm.h"
+#include "qemu/cpu_translate.h"
+#include "qemu/cpuid_probe.h"
+#include "qemu/devfile.h"
+#include "qemu/devstate_write.h"
+
+/* QEMU's own start is the most of it. */
+#define PROBE_TIMEOUT_MS 30000
+
+/* A guest notices a TSC that is off by more (the kernel's own limit). */
+#define TSC_TOLERANCE_PPM 250
+
+struct vcpu_import {
+	struct lf_snapshot *snapshot;
+	struct lf_domain_config *config;
+	struct devfile *devstate;
+	struct cpuid_probe probe;
+	bool tcg;
+};
+
+static int
+read_config(const struct lf_snapshot *snapshot,
+    struct lf_domain_config **ret_config, struct lf_error *error)
+{
+	cleanup_free char *text =
+	    json_dumps(snapshot->configuration, JSON_COMPACT);
+
+	if (text == NULL)
+		return error_nomem(error);
+	return lf_domain_config_from_json(
+	    text, strlen(text), ret_config, error);
+}
+
+static bool
+is_tcg(const struct lf_domain_config *config)
+{
+	return config->accelerator == LF_ACCELERATOR_TCG;
+}
+
+/*
+ * A KVM's guest has only what this KVM gives. A TCG's may have been told of
+ * anything, and uses it.
+ */
+static int
+check_cpu(const struct vcpu_import *import, const struct kvm_device *device,
+    struct lf_error *error)
+{
+	int rc;
+
+	if (!import->tcg)
+		return 0;
+	rc = cpu_cpuid_check_supported(
+	    &import->probe.cpuid, &device->cpuid, error);
+	return rc < 0 ? error_prefix(error, rc,
+			    "the parent's CPU, emulated by TCG, cannot go on "
+			    "in this KVM (choose its 'cpu' so that it can)")
+		      : 0;
+}
+
+int
+vcpu_import_begin(struct lf_snapshot *snapshot, const struct kvm_device *device,
+    struct lf_launcher *launcher, struct vcpu_import **ret_import,
+    struct lf_error *error)
+{
+	cleanup(vcpu_import_free_p) struct vcpu_import *import = NULL;
+	int rc;
+
+	if (snapshot->devstate_fd < 0 || snapshot->configuration == NULL)
+		return error_set(error, ENOTSUP,
+		    "the snapshot has neither vCPU states nor a device stream "
+		    "to read them from");
+	if (launcher == NULL)
+		return error_set(error, EINVAL,
+		    "the first fork without device model of a QEMU's snapshot "
+		    "needs a launcher, for the guest that probes its CPU");
+	import = sys.calloc(1, sizeof(*import));
+	if (import == NULL)
+		return error_nomem(error);
+	import->snapshot = snapshot;
+	rc = read_config(snapshot, &import->config, error);
+	if (rc < 0)
+		return rc;
+	import->tcg = is_tcg(import->config);
+	rc =
+	    devfile_read(snapshot->devstate_fd, NULL, &import->devstate, error);
+	if (rc == 0)
+		rc = cpuid_probe_run(launcher, import->config, PROBE_TIMEOUT_MS,
+		    &import->probe, error);
+	if (rc == 0)
+		rc = check_cpu(import, device, error);
+	if (rc < 0)
+		return rc;
+
+	pthread_mutex_lock(&snapshot->lock);
+	if (snapshot->cpuid == NULL) {
+		snapshot->cpuid = sys.malloc(sizeof(*snapshot->cpuid));
+		if (snapshot->cpuid != NULL)
+			*snapshot->cpuid = import->probe.cpuid;
+		else
+			rc = error_nomem(error);
+	}
+	snapshot->irqchip = LF_IRQCHIP_LAPIC;
+	pthread_mutex_unlock(&snapshot->lock);
+	if (rc == 0)
+		*ret_import = take_ptr(import);
+	return rc;
+}
+
+void
+vcpu_import_free(struct vcpu_import *import)
+{
+	if (import == NULL)
+		return;
+	devfile_free(import->devstate);
+	lf_domain_config_free(import->config);
+	free(import);
+}
+
+/*
+ * MSRs that tell the guest about its CPU: KVM's default, or what QEMU set
+ * instead.
+ */
+static int
+set_feature_msrs(const struct cpuid_probe *probe, struct cpu_state *state,
+    struct lf_error *error)
+{
+	uint32_t i;
+
+	for (i = 0; i < probe->msr_count; i++) {
+		const struct cpu_msr *msr = &probe->msrs[i];
+		uint64_t here;
+		int rc;
+
+		if (!cpu_state_msr(state, msr->index, &here) ||
+		    here == msr->value)
+			continue;
+		rc = cpu_state_set_msr(state, msr->index, msr->value, error);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+/* A stopped TCG keeps its TSC with its timers, and only once. */
+static int
+read_tcg_tsc(
+    const struct stream *stream, uint64_t *ret_tsc, struct lf_error *error)
+{
+	const struct stream_section *timer = stream_find(stream, "timer", 0);
+	const struct vmdesc_node *node =
+	    timer == NULL || timer->device == NULL
+		? NULL
+		: vmdesc_find(timer->device->nodes, timer->device->node_count,
+		      "cpu_ticks_offset", -1);
+	uint64_t tsc = 0;
+	unsigned i;
+
+	if (node == NULL || node->size != 8)
+		return error_set(error, ENOTSUP,
+		    "the device state does not say what the TSC was");
+	for (i = 0; i < 8; i++)
+		tsc = tsc << 8 | stream->data[timer->offset + node->offset + i];
+	*ret_tsc = tsc;
+	return 0;
+}
+
+static int
+check_tsc(uint32_t wanted_khz, uint32_t host_khz, struct lf_error *error)
+{
+	uint64_t apart = wanted_khz > host_khz ? wanted_khz - host_khz
+					       : host_khz - wanted_khz;
+
+	if (wanted_khz == 0 || host_khz == 0 ||
+	    apart * 1000000 / host_khz <= TSC_TOLERANCE_PPM)
+		return 0;
+	return error_set(error, ENOTSUP,
+	    "the parent's TSC runs at %u kHz, this host's at %u kHz",
+	    wanted_khz, host_khz);
+}
+
+static int
+import_one(struct vcpu_import *import, struct vcpu *vcpu, unsigned index,
+    struct cpu_state **ret_state, struct lf_error *error)
+{
+	const struct kvm_device *device = vm_device(vcpu_vm(vcpu));
+	struct qemu_vcpu *sections = sys.malloc(sizeof(*sections));
+	struct cpu_state *state = vcpu_state_new(device);
+	uint32_t host_khz;
+	int rc;
+
+	if (state == NULL || sections == NULL) {
+		rc = error_nomem(error);
+		goto out;
+	}
+	rc = qemu_vcpu_load(
+	    import->devstate->stream, index, import->tcg, sections, error);
+	if (rc == 0)
+		rc = vcpu_state_get(vcpu, CPU_GROUP_ALL, state, error);
+	if (rc < 0)
+		goto out;
+	host_khz = state->tsc.khz;
+	rc = set_feature_msrs(&import->probe, state, error);
+	if (rc == 0)
+		rc = qemu_vcpu_to_state(sections, &device->cpuid, state, error);
+	if (rc == 0)
+		rc = check_tsc(state->tsc.khz, host_khz, error);
+	if (rc == 0 && import->tcg)
+		rc = read_tcg_tsc(
+		    import->devstate->stream, &state->tsc.tsc, error);
+	if (rc == 0)
+		*ret_state = take_ptr(state);
+out:
+	free(sections);
+	cpu_state_free(state);
+	return rc < 0 ? error_prefix(error, rc, "vCPU %u", index) : 0;
+}
+
+static void
+free_states(struct cpu_state **states, unsigned count)
+{
+	if (states == NULL)
+		return;
+	while (count > 0)
+		cpu_state_free(states[--count]);
+	free(states);
+}
+
+int
+vcpu_import_finish(
+    struct vcpu_import *import, const struct vm *vm, struct lf_error *error)
+{
+	struct lf_snapshot *snapshot = import->snapshot;
+	struct cpu_state **states =
+	    sys.calloc(snapshot->vcpu_count, sizeof(struct cpu_state *));
+	unsigned i;
+	int rc = 0;
+
+	if (states == NULL)
+		return error_nomem(error);
+	for (i = 0; i < snapshot->vcpu_count && rc == 0; i++)
+		rc = import_one(import, vm_vcpu(vm, i), i, &states[i], error);
+	if (rc == 0) {
+		pthread_mutex_lock(&snapshot->lock);
+		if (snapshot->vcpus == NULL)
+			snapshot->vcpus = take_ptr(states);
+		pthread_mutex_unlock(&snapshot->lock);
+	}
+	free_states(states, snapshot->vcpu_count);
+	return rc;
+}
+
+/* --- export --- */
+
+static int
+check_devices(const struct devfile *own, const struct devfile *given,
+    struct lf_error *error)
+{
+	int rc = devfile_check(own->stream, given->stream, error);
+
+	if (rc == 0 && given->stream->vmdesc == NULL)
+		rc = error_set(error, ENOTSUP,
+		    "the device state has no description of its fields: only "
+		    "a full fork can be made from it (use one that "
+		    "save-devstate wrote)");
+	return rc;
+}
+
+static int
+write_stream(struct lf_snapshot *snapshot, const struct devfile *own,
+    const struct devfile *given, const struct kvm_device *device, bool tcg,
+    struct lf_error *error)
+{
+	const struct devstate_parts parts = {
+	    .base = own->stream,
+	    .devices = given != NULL ? given->stream : NULL,
+	    .tcg = tcg,
+	    .vcpu_count = snapshot->vcpu_count,
+	    .vcpus = snapshot->vcpus,
+	    .cpuid = &device->cpuid,
+	};
+	uint64_t len;
+	int fd, rc;
+
+	rc = devstate_write(&parts, &fd, &len, error);
+	if (rc < 0)
+		return rc;
+	close_fd(snapshot->devstate_fd);
+	snapshot->devstate_fd = fd;
+	snapshot->devstate_length = len;
+	return 0;
+}
+
+int
+vcpu_export(struct lf_snapshot *snapshot, const struct lf_snapshot *ancestor,
+    const struct kvm_device *device, int devices_fd, struct lf_error *error)
+{
+	cleanup(devfile_free_p) struct devfile *own = NULL, *given = NULL;
+	struct lf_domain_config *config = NULL;
+	int rc;
+
+	if (ancestor->devstate_fd < 0 || ancestor->configuration == NULL)
+		return 0;
+	rc = devfile_read(ancestor->devstate_fd, NULL, &own, error);
+	if (rc == 0 && devices_fd >= 0)
+		rc = devfile_read(devices_fd, own->stream, &given, error);
+	if (rc == 0 && given != NULL)
+		rc = check_devices(own, given, error);
+	if (rc == 0)
+		rc = read_config(ancestor, &config, error);
+	if (rc < 0)
+		return rc;
+	rc = write_stream(snapshot, own, given, device, is_tcg(config), error);
+	lf_domain_config_free(config);
+	return rc;
+}

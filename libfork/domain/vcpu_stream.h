@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Where the two backends' pictures of a vCPU meet: a snapshot that QEMU made
+ * has its vCPUs in the device stream, one that the kvm backend made has them
+ * as states. Importing reads them out of the stream so that the kvm backend
+ * can run them; exporting writes them back, so that QEMU can go on.
+ */
+#ifndef DOMAIN_VCPU_STREAM_H
+#define DOMAIN_VCPU_STREAM_H
+
+#include <libfork/error.h>
+#include <libfork/launcher.h>
+
+#include "base/cleanup.h"
+#include "snapshot/snapshot.h"
+
+struct kvm_device;
+struct vcpu_import;
+struct vm;
+
+/*
+ * Begins to import a snapshot without vCPU states: reads its stream, asks a
+ * probe guest what CPU its guests see, and sets the snapshot's CPUID and
+ * irqchip, which a VM shell for it needs. -ENOTSUP with the reason for a
+ * parent that this KVM cannot go on with.
+ */
+int vcpu_import_begin(struct lf_snapshot *snapshot,
+    const struct kvm_device *device, struct lf_launcher *launcher,
+    struct vcpu_import **ret_import, struct lf_error *error);
+
+/*
+ * Gives the snapshot its vCPU states. `vm` is a fresh shell of its kind: what
+ * the stream does not carry is as there.
+ */
+int vcpu_import_finish(
+    struct vcpu_import *import, const struct vm *vm, struct lf_error *error);
+
+void vcpu_import_free(struct vcpu_import *import);
+DEFINE_CLEANUP(struct vcpu_import *, vcpu_import_free);
+
+/*
+ * Gives `snapshot`, which has vCPU states, a device stream of its own: that of
+ * `ancestor` with those states. `devices_fd` (-1: none) is a stream of the
+ * ancestor's instant whose device sections are used instead. Nothing happens
+ * when the ancestor has no stream.
+ */
+int vcpu_export(struct lf_snapshot *snapshot,
+    const struct lf_snapshot *ancestor, const struct kvm_device *device,
+    int devices_fd, struct lf_error *error);
+
+#endif
