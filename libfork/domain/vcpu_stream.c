@@ -48,6 +48,15 @@ read_config(const struct lf_snapshot *snapshot,
 	    text, strlen(text), ret_config, error);
 }
 
+static uint8_t
+phys_bits_of(const struct cpu_cpuid *cpuid)
+{
+	const struct cpu_cpuid_entry *entry =
+	    cpuid != NULL ? cpu_cpuid_find(cpuid, 0x80000008, 0) : NULL;
+
+	return entry != NULL ? (uint8_t)entry->eax : 0;
+}
+
 static bool
 is_tcg(const struct lf_domain_config *config)
 {
@@ -216,6 +225,7 @@ import_one(struct vcpu_import *import, struct vcpu *vcpu, unsigned index,
 	if (rc < 0)
 		goto out;
 	host_khz = state->tsc.khz;
+	sections->phys_bits = phys_bits_of(&import->probe.cpuid);
 	rc = set_feature_msrs(&import->probe, state, error);
 	if (rc == 0)
 		rc = qemu_vcpu_to_state(sections, &device->cpuid, state, error);
@@ -294,6 +304,7 @@ write_stream(struct lf_snapshot *snapshot, const struct devfile *own,
 	    .vcpu_count = snapshot->vcpu_count,
 	    .vcpus = snapshot->vcpus,
 	    .cpuid = &device->cpuid,
+	    .phys_bits = phys_bits_of(snapshot->cpuid),
 	};
 	uint64_t len;
 	int fd, rc;

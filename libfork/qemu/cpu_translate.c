@@ -79,6 +79,7 @@ qemu_vcpu_load(const struct stream *stream, unsigned index, bool tcg,
 		return error_set(error, ENOTSUP,
 		    "the device state has no description of its fields");
 	ret_vcpu->tcg = tcg;
+	ret_vcpu->phys_bits = 0;
 	rc = qemu_cpu_load(stream, cpu, &ret_vcpu->cpu, error);
 	if (rc == 0)
 		rc = qemu_apic_load(stream, apic, &ret_vcpu->apic, error);
@@ -96,10 +97,11 @@ qemu_vcpu_load(const struct stream *stream, unsigned index, bool tcg,
 	X(R_RAX, rax)                                                         \
 	X(R_RCX, rcx)                                                         \
 	X(R_RDX, rdx)                                                         \
-	X(R_RBX, rbx) X(R_RSP, rsp) X(R_RBP, rbp) X(R_RSI, rsi) X(R_RDI, rdi) \
-	    X(R_R8, r8) X(R_R8 + 1, r9) X(R_R8 + 2, r10) X(R_R8 + 3, r11)     \
-		X(R_R8 + 4, r12) X(R_R8 + 5, r13) X(R_R8 + 6, r14)            \
-		    X(R_R8 + 7, r15)
+	X(R_RBX, rbx)                                                         \
+	X(R_RSP, rsp)                                                         \
+	X(R_RBP, rbp) X(R_RSI, rsi) X(R_RDI, rdi) X(R_R8, r8) X(R_R8 + 1, r9) \
+	    X(R_R8 + 2, r10) X(R_R8 + 3, r11) X(R_R8 + 4, r12)                \
+		X(R_R8 + 5, r13) X(R_R8 + 6, r14) X(R_R8 + 7, r15)
 
 static void
 regs_to_state(const struct qemu_cpu *cpu, struct cpu_regs *regs)
@@ -330,10 +332,26 @@ static const struct msr_row msr_rows[] = {
 
 #define MSR_ROWS (sizeof(msr_rows) / sizeof(msr_rows[0]))
 
-static int
-msrs_to_state(
-    const struct qemu_cpu *cpu, struct cpu_state *state, struct lf_error *error)
+/* Bits of an MTRR's mask that are no address of this guest. */
+static uint64_t
+not_an_address(const struct qemu_vcpu *vcpu)
 {
+	if (vcpu->phys_bits == 0 || vcpu->phys_bits >= 64)
+		return 0;
+	return ~UINT64_C(0) << vcpu->phys_bits;
+}
+
+static bool
+is_mtrr_mask(uint32_t index)
+{
+	return index >= 0x201 && index <= 0x20f && (index & 1) != 0;
+}
+
+static int
+msrs_to_state(const struct qemu_vcpu *vcpu, struct cpu_state *state,
+    struct lf_error *error)
+{
+	const struct qemu_cpu *cpu = &vcpu->cpu;
 	size_t i;
 	unsigned n;
 
@@ -349,6 +367,8 @@ msrs_to_state(
 			    (const uint8_t *)cpu + row->offset +
 				(size_t)n * row->bytes,
 			    row->bytes);
+			if (is_mtrr_mask(index))
+				value &= ~not_an_address(vcpu);
 			/*
 			 * One that this host does not have and the guest did
 			 * not touch is left out; any other is loaded, and
@@ -366,8 +386,9 @@ msrs_to_state(
 }
 
 static void
-msrs_from_state(const struct cpu_state *state, struct qemu_cpu *cpu)
+msrs_from_state(const struct cpu_state *state, struct qemu_vcpu *vcpu)
 {
+	struct qemu_cpu *cpu = &vcpu->cpu;
 	size_t i;
 	unsigned n;
 
@@ -375,13 +396,17 @@ msrs_from_state(const struct cpu_state *state, struct qemu_cpu *cpu)
 		const struct msr_row *row = &msr_rows[i];
 
 		for (n = 0; n < row->count; n++) {
-			uint64_t value;
+			uint32_t index = row->index + n * row->distance;
+			uint8_t *to = (uint8_t *)cpu + row->offset +
+				      (size_t)n * row->bytes;
+			uint64_t value, before = 0;
 
-			if (cpu_state_msr(
-				state, row->index + n * row->distance, &value))
-				memcpy((uint8_t *)cpu + row->offset +
-					   (size_t)n * row->bytes,
-				    &value, row->bytes);
+			if (!cpu_state_msr(state, index, &value))
+				continue;
+			memcpy(&before, to, row->bytes);
+			if (is_mtrr_mask(index))
+				value |= before & not_an_address(vcpu);
+			memcpy(to, &value, row->bytes);
 		}
 	}
 }
@@ -578,7 +603,7 @@ qemu_vcpu_to_state(const struct qemu_vcpu *vcpu, const struct cpu_cpuid *cpuid,
 		rc =
 		    xsave_to_state(cpu, vcpu->tcg, cpuid, &state->xsave, error);
 	if (rc == 0)
-		rc = msrs_to_state(cpu, state, error);
+		rc = msrs_to_state(vcpu, state, error);
 	if (rc < 0)
 		return rc;
 	state->mp_state =
@@ -609,7 +634,7 @@ qemu_vcpu_from_state(struct qemu_vcpu *vcpu, const struct cpu_cpuid *cpuid,
 		    &state->xsave, vcpu->tcg, cpuid, cpu, error);
 	if (rc < 0)
 		return rc;
-	msrs_from_state(state, cpu);
+	msrs_from_state(state, vcpu);
 	if (vcpu->tcg)
 		vcpu->common.halted = state->mp_state == CPU_MP_HALTED;
 	else

@@ -32,6 +32,12 @@ struct qemu_vcpu {
 	 * halt and the interrupt shadow are not where KVM's QEMU has them.
 	 */
 	bool tcg;
+	/*
+	 * The guest's physical address bits (CPUID leaf 0x80000008), to be set
+	 * by who knows them; 0: unknown. Above them the stream has masks of
+	 * MTRRs filled with ones, and KVM wants zeros.
+	 */
+	uint8_t phys_bits;
 };
 
 /*

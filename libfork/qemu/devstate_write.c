@@ -43,6 +43,7 @@ load_vcpus(struct work *work, struct lf_error *error)
 		rc = qemu_vcpu_load(
 		    work->devices, i, parts->tcg, &work->vcpus[i], error);
 		work->tsc_before[i] = work->vcpus[i].cpu.tsc;
+		work->vcpus[i].phys_bits = parts->phys_bits;
 		if (rc == 0)
 			rc = qemu_vcpu_from_state(&work->vcpus[i], parts->cpuid,
 			    parts->vcpus[i], error);

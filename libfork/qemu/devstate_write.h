@@ -25,6 +25,7 @@ struct devstate_parts {
 	unsigned vcpu_count;
 	struct cpu_state *const *vcpus;
 	const struct cpu_cpuid *cpuid; /* for the layout of XSAVE images */
+	uint8_t phys_bits;             /* of the guest; see struct qemu_vcpu */
 };
 
 /*

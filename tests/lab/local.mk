@@ -9,4 +9,12 @@ TESTS += tests/lab/test-lab.sh
 EXTRA_DIST += tests/lab/test-run-until.sh
 if HAVE_CRITERION
 TESTS += tests/lab/test-run-until.sh
+# Programs that run in the lab, each through a script of its own.
+lab_programs = tests/lab/test_two_phase
+tests_lab_test_two_phase_CPPFLAGS = $(test_cppflags)
+tests_lab_test_two_phase_LDADD = tests/lib/libtest.la $(test_libs)
+EXTRA_DIST += tests/lab/in-lab tests/lab/test-two-phase.sh
+if HAVE_CRITERION
+check_PROGRAMS += $(lab_programs)
+TESTS += tests/lab/test-two-phase.sh
 endif

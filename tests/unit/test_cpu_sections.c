@@ -303,6 +303,26 @@ Test(cpu_sections, a_fault_whose_code_the_stream_loses_is_raised_again)
 	sample_close(&sample);
 }
 
+/* Above the guest's address bits a mask is ones for QEMU, zeros for KVM. */
+Test(cpu_sections, masks_of_mtrrs_are_cut_and_filled)
+{
+	struct sample sample = sample_open("kvm-smp2");
+	struct qemu_vcpu vcpu = load(&sample, 0, false);
+	uint64_t before = vcpu.cpu.mtrr_var[0].b, value;
+	struct cpu_state *state = fresh_state();
+	struct lf_error error;
+
+	cr_assert_eq(before >> 40, 0xfff);
+	vcpu.phys_bits = 40;
+	cr_assert_eq(qemu_vcpu_to_state(&vcpu, &cpuid, state, &error), 0);
+	cr_assert(cpu_state_msr(state, 0x201, &value));
+	cr_assert_eq(value, before & 0xffffffffff);
+	cr_assert_eq(qemu_vcpu_from_state(&vcpu, &cpuid, state, &error), 0);
+	cr_assert_eq(vcpu.cpu.mtrr_var[0].b, before);
+	cpu_state_free(state);
+	sample_close(&sample);
+}
+
 Test(cpu_sections, the_hypervisor_msrs_of_an_enlightened_guest_are_there)
 {
 	static const uint32_t wanted[] = {
