@@ -9,6 +9,8 @@ TESTS += tests/lab/test-lab.sh
 EXTRA_DIST += tests/lab/test-run-until.sh
 if HAVE_CRITERION
 TESTS += tests/lab/test-run-until.sh
+endif
+
 # Programs that run in the lab, each through a script of its own.
 lab_programs = tests/lab/test_two_phase
 tests_lab_test_two_phase_CPPFLAGS = $(test_cppflags)

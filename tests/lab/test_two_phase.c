@@ -193,5 +193,7 @@ Test(two_phase, one_vcpu_on_pc)
 
 Test(two_phase, two_vcpus_on_q35)
 {
+	if (getenv("LF_SOAK") == NULL)
+		cr_skip_test("a long one: make soak");
 	goes_on_both_ways(2, LF_MACHINE_Q35);
 }
