@@ -9,9 +9,11 @@ dist_man_MANS += \
 	docs/man/lf_domain_fork.3 \
 	docs/man/lf_domain_reset.3 \
 	docs/man/lf_domain_run.3 \
+	docs/man/lf_kernel_find.3 \
 	docs/man/lf_memory_read.3 \
 	docs/man/lf_pool_new.3 \
-	docs/man/lf_snapshot.3
+	docs/man/lf_snapshot.3 \
+	docs/man/lf_symbols.3
 
 # Examples are built like a user's programs: public headers, libfork.so.
 check_PROGRAMS += docs/examples/reset docs/examples/generations
