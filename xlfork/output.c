@@ -15,6 +15,9 @@
 #include "base/error.h"
 #include "base/sys.h"
 
+/* Narrower than this, a long text is not wrapped. */
+#define WRAP_MIN 20
+
 struct output {
 	struct libscols_table *table;
 	FILE *stream;
@@ -31,14 +34,22 @@ add_column(struct output *out, const struct output_column *column)
 	    [OUTPUT_TREE] = SCOLS_FL_TREE,
 	    [OUTPUT_LONG] = SCOLS_FL_WRAP,
 	};
+	int rc;
 	struct libscols_column *c = scols_table_new_column(
 	    out->table, column->header, 0, flags[column->kind]);
 
 	if (c == NULL)
 		return -ENOMEM;
-	return scols_column_set_json_type(c, column->kind == OUTPUT_NUMBER
-						 ? SCOLS_JSON_NUMBER
-						 : SCOLS_JSON_STRING);
+	rc = scols_column_set_json_type(c, column->kind == OUTPUT_NUMBER
+					       ? SCOLS_JSON_NUMBER
+					       : SCOLS_JSON_STRING);
+	/* libsmartcols breaks inside words; lines are made beforehand. */
+	if (rc == 0 && column->kind == OUTPUT_LONG)
+		rc = scols_column_set_wrapfunc(
+		    c, scols_wrapnl_chunksize, scols_wrapnl_nextchunk, NULL);
+	if (rc == 0 && column->kind == OUTPUT_LONG)
+		rc = scols_column_set_safechars(c, "\n");
+	return rc;
 }
 
 struct output *
@@ -143,9 +154,97 @@ output_color(struct output *out, struct output_line *line, unsigned column,
 		out->failed = true;
 }
 
+/* Characters of a UTF-8 text. */
+static size_t
+text_width(const char *text)
+{
+	size_t width = 0;
+
+	for (; text != NULL && *text != '\0'; text++)
+		width += ((unsigned char)*text & 0xc0) != 0x80;
+	return width;
+}
+
+static const char *
+cell_text(struct output *out, size_t line, size_t column)
+{
+	return scols_cell_get_data(scols_line_get_cell(
+	    scols_table_get_line(out->table, line), column));
+}
+
+/* What a column takes, its separator included. */
+static size_t
+column_width(struct output *out, size_t column)
+{
+	struct libscols_column *c = scols_table_get_column(out->table, column);
+	size_t i, width = 0, lines = scols_table_get_nlines(out->table);
+
+	if (!scols_table_is_noheadings(out->table))
+		width = text_width(scols_column_get_name(c));
+	for (i = 0; i < lines; i++) {
+		size_t cell = text_width(cell_text(out, i, column));
+
+		width = cell > width ? cell : width;
+	}
+	return width + 1;
+}
+
+/* Breaks a text between words into lines of `width`, where that is possible. */
+static void
+break_lines(char *text, size_t width)
+{
+	char *line = text, *space = NULL, *c;
+
+	for (c = text; *c != '\0'; c++) {
+		if (*c == ' ')
+			space = c;
+		if ((size_t)(c - line) >= width && space != NULL) {
+			*space = '\n';
+			line = space + 1;
+			space = NULL;
+		}
+	}
+}
+
+/* On a terminal the last column, if its text is long, gets what is left. */
+static int
+wrap_last_column(struct output *out)
+{
+	size_t columns = scols_table_get_ncols(out->table), i, used = 0;
+	size_t total = scols_table_get_termwidth(out->table);
+	struct libscols_column *last =
+	    scols_table_get_column(out->table, columns - 1);
+
+	if (!scols_column_is_wrap(last))
+		return 0;
+	for (i = 0; i + 1 < columns; i++)
+		used += column_width(out, i);
+	for (i = 0; i < scols_table_get_nlines(out->table); i++) {
+		const char *text = cell_text(out, i, columns - 1);
+		char *broken;
+
+		if (text == NULL)
+			continue;
+		broken = sys.strdup(text);
+		if (broken == NULL)
+			return -ENOMEM;
+		break_lines(
+		    broken, total > used + WRAP_MIN ? total - used : WRAP_MIN);
+		if (scols_line_refer_data(scols_table_get_line(out->table, i),
+			columns - 1, broken) < 0) {
+			free(broken);
+			return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
 int
 output_print(struct output *out, struct lf_error *error)
 {
+	if (!out->json && isatty(fileno(out->stream)) &&
+	    wrap_last_column(out) < 0)
+		out->failed = true;
 	if (out->failed)
 		return error_nomem(error);
 	if (scols_print_table(out->table) < 0 || fflush(out->stream) != 0)

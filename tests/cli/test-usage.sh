@@ -177,6 +177,35 @@ else
 	sed 's/^/# /' "$dir/out" "$dir/err"
 fi
 
+# On a terminal there are colours, and long texts are wrapped between words; in
+# a pipe neither.
+on_terminal() { script -qc "stty cols 60; $1" /dev/null | tr -d '\r'; }
+terminal() {
+	count=$((count + 1))
+	if "${@:2}"; then
+		echo "ok $count - $1"
+	else
+		echo "not ok $count - $1"
+		sed 's/^/# /' "$dir/out"
+	fi
+}
+escape=$(printf '\033')
+on_terminal "$xlfork doctor" >"$dir/out"
+terminal "a terminal gets colours" grep -q "$escape" "$dir/out"
+sed "s/$escape\[[0-9;]*m//g" "$dir/out" >"$dir/plain"
+terminal "and lines that fit" [ "$(awk 'length > 60 && !/[^ ]{28}/' "$dir/plain" | wc -l)" = 0 ]
+terminal "no word is broken" grep -qE '^ {8,}[a-z]' "$dir/plain"
+# Numbers that are measured differ between two runs.
+words() { grep -oE '[^ ]+' | grep -v '[0-9]' | sort; }
+"$xlfork" doctor | words >"$dir/words.pipe"
+words <"$dir/plain" >"$dir/words.terminal"
+terminal "... the words are those of a pipe" cmp -s "$dir/words.pipe" "$dir/words.terminal"
+NO_COLOR=1 on_terminal "$xlfork doctor" >"$dir/out"
+terminal "NO_COLOR takes the colours away" [ "$(grep -c "$escape" "$dir/out")" = 0 ]
+"$xlfork" doctor >"$dir/out"
+terminal "a pipe gets one line for each check, without colours" [ \
+	"$(grep -cvE '^(good|limited|missing) +[^ ]' "$dir/out")" = 0 ]
+
 # completes WORDS -- LINE...: what the shell offers at the end of LINE.
 # shellcheck source=/dev/null
 . "$top_srcdir/xlfork/completion/xlfork"
