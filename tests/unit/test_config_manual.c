@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * xlfork.cfg(5) says what the parser does: it names every key and no other,
- * every element, and its examples can be read.
+ * xlfork.cfg(5) says what the parser does: it names every key and no other, and
+ * its examples can be read. The schema has no element that no test reads.
  */
 #include <config.h>
 
@@ -15,21 +15,27 @@
 #include "config/config_file.h"
 #include "config/xl.h"
 
+/* A file of the source tree with a NUL after it; the caller frees it. */
 static char *
-read_manual(void)
+read_source(const char *name)
 {
 	char path[PATH_MAX];
 	char *text = calloc(1, 1 << 18);
 	FILE *file;
 
 	cr_assert_not_null(getenv("top_srcdir"));
-	snprintf(
-	    path, sizeof(path), "%s/docs/xlfork.cfg.5", getenv("top_srcdir"));
+	snprintf(path, sizeof(path), "%s/%s", getenv("top_srcdir"), name);
 	file = fopen(path, "re");
 	cr_assert_not_null(file, "no %s", path);
 	cr_assert_gt(fread(text, 1, (1 << 18) - 1, file), 0);
 	fclose(file);
 	return text;
+}
+
+static char *
+read_manual(void)
+{
+	return read_source("docs/xlfork.cfg.5");
 }
 
 /* Whether a line ".It Ic ... KEY ..." is there. */
@@ -108,4 +114,29 @@ Test(config_manual, examples_can_be_read)
 		count++;
 	}
 	cr_assert_geq(count, 3);
+}
+
+Test(config_manual, every_element_of_the_schema_is_in_the_tested_example)
+{
+	static const char tag[] = "<element name=\"";
+	cleanup_free char *schema = read_source("libfork/config/domain.rng");
+	cleanup_free char *example =
+	    read_source("tests/data/config/pass-everything.xml");
+	const char *at = schema;
+	int count = 0;
+
+	while ((at = strstr(at, tag)) != NULL) {
+		char plain[64], qemu[64];
+		int len;
+
+		at += strlen(tag);
+		len = (int)strcspn(at, "\"");
+		snprintf(plain, sizeof(plain), "<%.*s", len, at);
+		snprintf(qemu, sizeof(qemu), "<qemu:%.*s", len, at);
+		cr_expect(strstr(example, plain) != NULL ||
+			      strstr(example, qemu) != NULL,
+		    "no %s> in the example", plain);
+		count++;
+	}
+	cr_assert_gt(count, 30);
 }
