@@ -72,7 +72,7 @@ domain_new(struct lf_launcher *launcher, struct qemu_domain **ret_domain,
 	return 0;
 }
 
-/* Starts the process and connects to its monitor. */
+/* Starts the process; it takes some 30 ms until it answers. */
 static int
 start_process(struct qemu_domain *domain, bool incoming, struct lf_error *error)
 {
@@ -85,14 +85,18 @@ start_process(struct qemu_domain *domain, bool incoming, struct lf_error *error)
 	    .nvram =
 		domain->disks.nvram.count > 0 ? &domain->disks.nvram : NULL,
 	};
-	struct lf_launcher *launcher = domain->launcher;
-	int qmp_fd, rc;
 
-	rc = launcher->start_qemu(launcher, &request, &domain->process, error);
-	if (rc < 0)
-		return rc;
-	qmp_fd = take_fd(&domain->process.qmp_fd);
-	rc = qmp_new(qmp_fd, START_TIMEOUT_MS, &domain->qmp, error);
+	return domain->launcher->start_qemu(
+	    domain->launcher, &request, &domain->process, error);
+}
+
+/* Waits for its greeting. */
+static int
+connect_monitor(struct qemu_domain *domain, struct lf_error *error)
+{
+	int qmp_fd = take_fd(&domain->process.qmp_fd);
+	int rc = qmp_new(qmp_fd, START_TIMEOUT_MS, &domain->qmp, error);
+
 	return rc < 0 ? qemu_explain(domain, rc, error) : 0;
 }
 
@@ -144,6 +148,8 @@ qemu_boot(const struct lf_domain_config *config, struct lf_launcher *launcher,
 		    "guest memory", config->memory_bytes, &domain->ram, error);
 	if (rc == 0)
 		rc = start_process(domain, false, error);
+	if (rc == 0)
+		rc = connect_monitor(domain, error);
 	if (rc < 0)
 		return rc;
 	*ret_domain = take_ptr(domain);
@@ -343,8 +349,22 @@ check_memory(const struct lf_snapshot *snapshot,
 	return 0;
 }
 
+/* The snapshot's memory under a QEMU that waits for the rest. */
 static int
-start_from(struct qemu_domain *domain, struct lf_snapshot *snapshot,
+start_waiting(struct qemu_domain *domain, const struct lf_snapshot *snapshot,
+    struct lf_error *error)
+{
+	int rc = check_memory(snapshot, domain->config, error);
+
+	if (rc < 0)
+		return rc;
+	domain->ram = ram_file_ref(snapshot->image->files[0]);
+	domain->private_ram = true;
+	return start_process(domain, true, error);
+}
+
+static int
+give_state(struct qemu_domain *domain, const struct lf_snapshot *snapshot,
     const struct qemu_start *start, const struct streams *streams,
     struct lf_error *error)
 {
@@ -356,13 +376,8 @@ start_from(struct qemu_domain *domain, struct lf_snapshot *snapshot,
 	    .overrides = start->overrides,
 	    .override_count = start->override_count,
 	};
-	int rc = check_memory(snapshot, domain->config, error);
+	int rc = connect_monitor(domain, error);
 
-	if (rc < 0)
-		return rc;
-	domain->ram = ram_file_ref(snapshot->image->files[0]);
-	domain->private_ram = true;
-	rc = start_process(domain, true, error);
 	return rc < 0 ? rc : load_state(domain, &plan, error);
 }
 
@@ -379,14 +394,20 @@ qemu_start(struct lf_snapshot *snapshot, const struct qemu_start *start,
 	if (rc < 0)
 		return rc;
 	rc = make_config(domain, snapshot, start, &parent, error);
-	if (rc == 0)
+	/* What a user gave may be refused: before anything is started. */
+	if (rc == 0 && start->devstate_fd >= 0)
 		rc =
 		    read_streams(&streams, snapshot, start->devstate_fd, error);
 	if (rc == 0)
 		rc = qemu_disks_fork(&domain->disks, snapshot->disk_files,
 		    parent, domain->config, start->launcher, error);
 	if (rc == 0)
-		rc = start_from(domain, snapshot, start, &streams, error);
+		rc = start_waiting(domain, snapshot, error);
+	/* QEMU comes up while the snapshot's own stream is read. */
+	if (rc == 0 && streams.own == NULL)
+		rc = read_streams(&streams, snapshot, -1, error);
+	if (rc == 0)
+		rc = give_state(domain, snapshot, start, &streams, error);
 	devfile_free(streams.own);
 	devfile_free(streams.given);
 	lf_domain_config_free(parent);

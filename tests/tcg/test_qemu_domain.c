@@ -226,6 +226,26 @@ Test(qemu_domain, a_killed_qemu_is_a_crashed_domain)
 	cr_assert_lt(lf_domain_unpause(parent, &error), 0);
 }
 
+/* QEMU says that it shuts down before it goes: no crash. */
+Test(qemu_domain, a_qemu_that_shuts_down_is_an_ended_domain)
+{
+	cleanup_config struct lf_domain_config *config =
+	    guest_bootless("parent");
+	cleanup_domain struct lf_domain *parent = ticking(config);
+	struct pollfd pfd = {
+	    .fd = lf_domain_event_fd(parent), .events = POLLIN};
+
+	OK(qmp_execute(((struct qemu_domain *)parent->impl)->qmp, "quit", NULL,
+	    NULL, &error));
+	for (int i = 0; i < 50 && lf_domain_state(parent) == LF_DOMAIN_RUNNING;
+	     i++) {
+		lf_domain_dispatch(parent, NULL, &error);
+		poll(&pfd, 1, 100);
+	}
+	cr_assert_eq(lf_domain_state(parent), LF_DOMAIN_ENDED);
+	cr_assert_lt(lf_domain_unpause(parent, &error), 0);
+}
+
 /* Each with a part of its message; none leaves anything behind. */
 Test(qemu_domain, what_cannot_be_started_says_why)
 {
