@@ -1,6 +1,6 @@
 # cpu: x86 vCPU state as one table, CPUID tables, page-table walk.
 
-libfork_sources += \
+cpu_sources = \
 	libfork/cpu/arch.h \
 	libfork/cpu/compare.c \
 	libfork/cpu/cpuid.c \
@@ -13,3 +13,4 @@ libfork_sources += \
 	libfork/cpu/state.h \
 	libfork/cpu/walk.c \
 	libfork/cpu/walk.h
+libfork_sources += $(cpu_sources)

@@ -1,6 +1,6 @@
 # kvm: the only room that knows <linux/kvm.h>.
 
-libfork_sources += \
+kvm_sources = \
 	libfork/kvm/access.c \
 	libfork/kvm/device.c \
 	libfork/kvm/device.h \
@@ -32,3 +32,4 @@ libfork_sources += \
 	libfork/kvm/vm.h \
 	libfork/kvm/watch.c \
 	libfork/kvm/watch.h
+libfork_sources += $(kvm_sources)

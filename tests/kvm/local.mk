@@ -21,6 +21,10 @@ tests_kvm_test_engine_LDADD = tests/lib/libtest.la $(test_libs)
 kvm_tests += tests/kvm/test_engine_faults
 tests_kvm_test_engine_faults_CPPFLAGS = $(test_cppflags)
 tests_kvm_test_engine_faults_LDADD = tests/lib/libtest.la $(test_libs)
+kvm_tests += tests/kvm/test_interrupts
+tests_kvm_test_interrupts_CPPFLAGS = $(test_cppflags)
+tests_kvm_test_interrupts_LDADD = $(microvm_libs)
+
 kvm_tests += tests/kvm/test_state
 tests_kvm_test_state_CPPFLAGS = $(test_cppflags)
 tests_kvm_test_state_LDADD = $(microvm_libs)
@@ -31,8 +35,9 @@ tests_kvm_test_vm_LDADD = $(microvm_libs)
 
 if HAVE_CRITERION
 check_PROGRAMS += $(kvm_tests)
-TESTS += $(kvm_tests)
+TESTS += $(kvm_tests) tests/kvm/test-kvm-lab.sh
 endif
+EXTRA_DIST += tests/kvm/test-kvm-lab.sh
 
 # Races: a plain main, built once more with ThreadSanitizer by its script.
 dist_check_SCRIPTS += tests/kvm/test-race.sh
@@ -41,3 +46,19 @@ EXTRA_DIST += tests/kvm/race.c
 
 dist_check_SCRIPTS += tests/kvm/test-examples.sh
 TESTS += tests/kvm/test-examples.sh
+# The same race test plainly and with ThreadSanitizer, which wants the code it
+# looks at built for it: these rooms once more.
+race_sources = tests/kvm/race_vcpus.c tests/lib/microvm.c
+check_PROGRAMS += tests/kvm/race_vcpus tests/kvm/race_vcpus_tsan
+TESTS += tests/kvm/race_vcpus tests/kvm/race_vcpus_tsan
+tests_kvm_race_vcpus_SOURCES = tests/kvm/race_vcpus.c
+tests_kvm_race_vcpus_CPPFLAGS = $(test_cppflags)
+tests_kvm_race_vcpus_LDADD = tests/lib/libmicrovm.la libfork/libcore.la
+tests_kvm_race_vcpus_tsan_SOURCES = $(race_sources) $(kvm_sources) \
+	$(cpu_sources) $(insn_sources) $(race_base_sources)
+race_base_sources = libfork/base/error.c libfork/base/log.c libfork/base/sys.c
+tests_kvm_race_vcpus_tsan_CPPFLAGS = $(tests_lib_libmicrovm_la_CPPFLAGS) \
+	$(CAPSTONE_CFLAGS)
+tests_kvm_race_vcpus_tsan_CFLAGS = $(AM_CFLAGS) -O1 -g $(TSAN_CFLAGS)
+tests_kvm_race_vcpus_tsan_LDADD = $(CAPSTONE_LIBS)
+TSAN_CFLAGS = -fno-sanitize=address,undefined -fsanitize=thread

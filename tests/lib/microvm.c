@@ -261,27 +261,65 @@ sleep_ms(unsigned milliseconds)
 	nanosleep(&time, NULL);
 }
 
+struct gang {
+	unsigned count;
+	struct runner *runner;
+};
+
+static void
+start_all(struct gang *gang, struct microvm *micro)
+{
+	unsigned i;
+
+	gang->count = vm_vcpu_count(micro->vm);
+	gang->runner = calloc(gang->count, sizeof(*gang->runner));
+	for (i = 0; i < gang->count; i++) {
+		struct runner *runner = &gang->runner[i];
+
+		runner->vcpu = vm_vcpu(micro->vm, i);
+		if (pthread_create(&runner->thread, NULL, run_thread, runner) !=
+		    0)
+			abort();
+	}
+}
+
+static void
+stop_all(struct gang *gang)
+{
+	unsigned i;
+
+	for (i = 0; i < gang->count; i++)
+		vcpu_stop(gang->runner[i].vcpu);
+	for (i = 0; i < gang->count; i++)
+		pthread_join(gang->runner[i].thread, NULL);
+	for (i = 0; i < gang->count; i++)
+		if (!gang->runner[i].stopped)
+			vcpu_stop_clear(gang->runner[i].vcpu);
+	free(gang->runner);
+}
+
 void
 microvm_run_for(struct microvm *micro, unsigned milliseconds)
 {
-	unsigned count = vm_vcpu_count(micro->vm), i;
-	struct runner *runner = calloc(count, sizeof(*runner));
+	struct gang gang;
 
-	for (i = 0; i < count; i++) {
-		runner[i].vcpu = vm_vcpu(micro->vm, i);
-		if (pthread_create(
-			&runner[i].thread, NULL, run_thread, &runner[i]) != 0)
-			abort();
-	}
+	start_all(&gang, micro);
 	sleep_ms(milliseconds);
-	for (i = 0; i < count; i++)
-		vcpu_stop(runner[i].vcpu);
-	for (i = 0; i < count; i++)
-		pthread_join(runner[i].thread, NULL);
-	for (i = 0; i < count; i++)
-		if (!runner[i].stopped)
-			vcpu_stop_clear(runner[i].vcpu);
-	free(runner);
+	stop_all(&gang);
+}
+
+bool
+microvm_run_until(
+    struct microvm *micro, volatile uint64_t *counter, uint64_t wanted)
+{
+	struct gang gang;
+	unsigned i;
+
+	start_all(&gang, micro);
+	for (i = 0; i < 2000 && *counter <= wanted; i++)
+		sleep_ms(5);
+	stop_all(&gang);
+	return *counter > wanted;
 }
 
 void

@@ -56,6 +56,13 @@ void microvm_run(struct microvm *micro, unsigned index, struct lf_exit *exit);
 /* Runs all vCPUs, each in a thread, for so long, then stops them. */
 void microvm_run_for(struct microvm *micro, unsigned milliseconds);
 
+/*
+ * The same until a counter in the guest's memory is above `wanted`, at most
+ * ten seconds; true when it came to that.
+ */
+bool microvm_run_until(
+    struct microvm *micro, volatile uint64_t *counter, uint64_t wanted);
+
 /* Another VM with the same memory (copied) and the vCPUs' states. */
 void microvm_fork(struct microvm *fork, struct microvm *parent,
     const struct vm_recipe *recipe, enum vcpu_interrupts interrupts);
