@@ -65,7 +65,6 @@ struct vcpu {
 	uint64_t tsc_offset; /* set last */
 	uint32_t tsc_khz;
 	bool tsc_scaled; /* the guest's TSC runs at another rate than ours */
-	struct cpu_msrs *scratch;
 
 	struct kvm_dirty_gfn *ring;
 	uint32_t ring_entries;

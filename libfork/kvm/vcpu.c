@@ -28,22 +28,20 @@
 
 #define INSN_HLT           0xf4
 
+/*
+ * The copy is on the stack: from the heap, each vCPU made in another thread
+ * than the first would cost a mprotect(2), which waits for other threads'
+ * KVM calls.
+ */
 static int
-set_cpuid(
-    struct vcpu *vcpu, const struct vm_recipe *recipe, struct lf_error *error)
+set_cpuid(struct vcpu *vcpu, const struct vm_recipe *recipe,
+    struct lf_error *error)
 {
-	const struct cpu_cpuid *source =
-	    recipe->cpuid != NULL ? recipe->cpuid : &vcpu->device->cpuid;
-	struct cpu_cpuid *cpuid = sys.malloc(sizeof(*cpuid));
-	int rc;
+	struct cpu_cpuid cpuid =
+	    recipe->cpuid != NULL ? *recipe->cpuid : vcpu->device->cpuid;
 
-	if (cpuid == NULL)
-		return error_nomem(error);
-	*cpuid = *source;
-	cpu_cpuid_set_apic_id(cpuid, vcpu->apic_id);
-	rc = vcpu_try(vcpu, KVM_SET_CPUID2, cpuid, "set CPUID", error);
-	free(cpuid);
-	return rc;
+	cpu_cpuid_set_apic_id(&cpuid, vcpu->apic_id);
+	return vcpu_try(vcpu, KVM_SET_CPUID2, &cpuid, "set CPUID", error);
 }
 
 static int
@@ -109,9 +107,6 @@ vcpu_new(struct vm *vm, unsigned index, uint32_t apic_id,
 	rc = watch_signal(&signal, error);
 	if (rc < 0)
 		return rc;
-	vcpu->scratch = sys.calloc(1, sizeof(*vcpu->scratch));
-	if (vcpu->scratch == NULL)
-		return error_nomem(error);
 	rc = vm_ioctl(vm, KVM_CREATE_VCPU, (void *)(uintptr_t)apic_id);
 	if (rc < 0)
 		return error_sys(error, -rc,
@@ -145,7 +140,6 @@ vcpu_free(struct vcpu *vcpu)
 	if (vcpu->run != NULL)
 		munmap(vcpu->run, vcpu->device->run_bytes);
 	close_fd(vcpu->fd);
-	free(vcpu->scratch);
 	free(vcpu);
 }
 

@@ -316,7 +316,7 @@ static int
 get_listed(struct vcpu *vcpu, struct cpu_msrs *list, struct lf_error *error)
 {
 	uint32_t done = 0;
-	struct cpu_msrs *part = vcpu->scratch;
+	struct cpu_msrs scratch, *part = &scratch;
 
 	while (done < list->count) {
 		int r;
@@ -398,7 +398,7 @@ one_msr(struct vcpu *vcpu, unsigned long request, uint32_t index,
 static int
 set_msrs(struct vcpu *vcpu, const struct load *load, struct lf_error *error)
 {
-	struct cpu_msrs *given = vcpu->scratch;
+	struct cpu_msrs scratch, *given = &scratch;
 	uint64_t present = 0;
 	uint32_t done;
 	int r;

@@ -371,7 +371,8 @@ memory_view_new(const struct memory_map *map, struct ram_image *image,
     const struct lf_region *regions, size_t region_count,
     struct memory_view **ret, struct lf_error *error)
 {
-	struct memory_view *view = sys.calloc(1, sizeof(*view));
+	struct memory_view *view = sys.calloc(
+	    1, sizeof(*view) + image->file_count * sizeof(view->files[0]));
 	int rc;
 
 	if (view == NULL)

@@ -48,8 +48,7 @@ struct view_range {
 #define VIEW_NO_FILE UINT32_MAX
 
 struct memory_view {
-	struct ram_image *image; /* a reference */
-	struct view_file files[RAM_FILES_MAX];
+	struct ram_image *image;   /* a reference */
 	struct view_range *ranges; /* owned, sorted by gpa */
 	size_t range_count;
 	uint64_t page_count;
@@ -59,6 +58,7 @@ struct memory_view {
 		size_t length;
 	} * mapped; /* regions that the view itself mapped */
 	size_t mapped_count;
+	struct view_file files[]; /* as many as the image has */
 };
 
 /*

@@ -5,7 +5,10 @@
 #ifndef TESTS_LIB_COUNT_H
 #define TESTS_LIB_COUNT_H
 
-/* `soak` when LF_SOAK is set in the environment, else `check`. */
+/*
+ * `soak` when LF_SOAK is set in the environment, else `check`; divided by
+ * LF_COUNT_DIVISOR, if that is set: in the lab a second is long.
+ */
 unsigned long test_count(unsigned long check, unsigned long soak);
 
 /* Open descriptors, lines of /proc/self/maps, resident memory. */
