@@ -3,6 +3,11 @@
  * The collector. A delta is built in a sparse file as long as guest memory,
  * each run at its own offset: no second pass, and runs that are neighbours in
  * guest memory are neighbours in the file.
+ *
+ * QEMU reads all of its private guest memory for the stream, and reading a
+ * hole of a shared file through a private mapping fills it with a page of
+ * zeros: after the first freeze of a fork, the base file is no longer sparse.
+ * The kernel offers no way around it, and all forks share those pages.
  */
 #include "domain/qemu_collect.h"
 

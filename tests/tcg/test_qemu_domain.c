@@ -317,6 +317,69 @@ Test(qemu_domain, what_cannot_be_forked_is_refused_and_goes_on)
 	}
 }
 
+/* What a fork's own configuration may say, and what overlays it gets. */
+Test(qemu_domain, a_fork_with_a_configuration_of_its_own)
+{
+	cleanup_config struct lf_domain_config *config =
+	    guest_bootless("parent");
+	cleanup_config struct lf_domain_config *own = NULL;
+	cleanup_snapshot struct lf_snapshot *snapshot = NULL;
+	cleanup_domain struct lf_domain *parent = NULL;
+	cleanup_free char *disk = guest_path("disk.raw"),
+			  *mine = guest_path("mine.qcow2"),
+			  *taken = guest_path("taken"),
+			  *nowhere = guest_path("no/such/directory");
+	struct lf_fork_options options;
+	struct lf_domain *fork = NULL;
+	struct lf_disk *added = NULL;
+
+	guest_shell("truncate -s 1M %s && echo text >%s", disk, taken);
+	OK(lf_domain_config_add_disk(config, &added, &error));
+	OK(lf_domain_config_set(&added->path, disk, &error));
+	parent = ticking(config);
+	OK(lf_domain_freeze(parent, &snapshot, &error));
+	lf_fork_options_init(&options);
+	options.backend = LF_BACKEND_QEMU;
+	options.launcher = guest_launcher();
+	OK(lf_domain_config_copy(
+	    ((struct qemu_domain *)parent->impl)->config, &own, &error));
+	options.config = own;
+	OK(lf_domain_config_set(&own->name, "own", &error));
+	OK(lf_domain_config_set(&own->serial.path, mine, &error));
+	own->serial.path[strlen(own->serial.path) - 1] = '_';
+
+	/* An overlay where it is wanted; it goes with the fork. */
+	OK(lf_domain_config_set(&own->disks[0].path, mine, &error));
+	OK(lf_domain_fork(snapshot, &options, &fork, &error));
+	cr_assert_eq(access(mine, F_OK), 0);
+	OK(lf_domain_unpause(fork, &error));
+	lf_domain_free(fork);
+	cr_assert_neq(access(mine, F_OK), 0);
+
+	/* One that is there already, on this very image, and one that is not.
+	 */
+	guest_shell("qemu-img create -qf qcow2 -F raw -b %s %s", disk, mine);
+	OK(lf_domain_fork(snapshot, &options, &fork, &error));
+	lf_domain_free(fork);
+	OK(lf_domain_config_set(&own->disks[0].path, taken, &error));
+	cr_assert_eq(
+	    lf_domain_fork(snapshot, &options, &fork, &error), -EEXIST);
+	cr_assert_not_null(
+	    strstr(error.message, "no qcow2 on"), "%s", error.message);
+	cr_assert_eq(access(taken, F_OK), 0);
+	OK(lf_domain_config_set(&own->disks[0].path, nowhere, &error));
+	cr_assert_eq(lf_domain_fork(snapshot, &options, &fork, &error), -EIO);
+	cr_assert_not_null(
+	    strstr(error.message, "No such file"), "%s", error.message);
+
+	/* What is in the frozen guest cannot differ. */
+	own->vcpus = 2;
+	cr_assert_eq(
+	    lf_domain_fork(snapshot, &options, &fork, &error), -EINVAL);
+	cr_assert_not_null(strstr(error.message, "vcpus"), "%s", error.message);
+	cr_assert_eq(children(), 1);
+}
+
 /* xen-save-devices-state, by hand, before the freeze: it has no vmdesc. */
 Test(qemu_domain, device_state_made_by_hand)
 {
