@@ -91,6 +91,18 @@ unit_tests += tests/unit/test_kallsyms
 tests_unit_test_kallsyms_CPPFLAGS = $(test_cppflags)
 tests_unit_test_kallsyms_LDADD = tests/lib/libtest.la $(test_libs)
 
+unit_tests += tests/unit/test_cpu
+tests_unit_test_cpu_CPPFLAGS = $(test_cppflags)
+tests_unit_test_cpu_LDADD = tests/lib/libtest.la $(test_libs)
+
+unit_tests += tests/unit/test_insn
+tests_unit_test_insn_CPPFLAGS = $(test_cppflags)
+tests_unit_test_insn_LDADD = tests/lib/libtest.la $(test_libs)
+
+unit_tests += tests/unit/test_walk
+tests_unit_test_walk_CPPFLAGS = $(test_cppflags)
+tests_unit_test_walk_LDADD = tests/lib/libtest.la $(test_libs)
+
 if HAVE_CRITERION
 check_PROGRAMS += $(unit_tests)
 TESTS += $(unit_tests)
