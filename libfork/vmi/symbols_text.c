@@ -114,16 +114,23 @@ int
 symbols_add_text(struct lf_symbols *symbols, const char *text, size_t len,
     struct lf_error *error)
 {
-	const char *end = text + len;
-	unsigned long number = 1;
+	unsigned long number = 0;
 	struct cursor line;
 	int rc;
 
-	for (; text < end; text = line.end + 1, number++) {
+	while (len > 0) {
+		number++;
 		line.at = text;
-		line.end = memchr(text, '\n', end - text);
+		line.end = memchr(text, '\n', len);
 		if (line.end == NULL)
-			line.end = end;
+			line.end = text + len;
+		/* The line's end, where there is one, is skipped, too. */
+		len -= line.end - text;
+		text = line.end;
+		if (len > 0) {
+			text++;
+			len--;
+		}
 		if (line.end == line.at)
 			continue;
 		lf_error_clear(error);
