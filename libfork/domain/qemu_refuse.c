@@ -8,6 +8,7 @@
 #include "domain/qemu_refuse.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,21 +56,28 @@ refuse_encryption(struct qemu_domain *domain, struct lf_error *error)
 	return rc;
 }
 
-/* A device or backend whose state lies in another process or in hardware. */
+/*
+ * A device or backend whose state lies in another process or in hardware, as
+ * QEMU prints it: `before` and the beginning of its name.
+ */
 static int
-refuse_words(struct qemu_domain *domain, const char *command,
-    const char *const words[], struct lf_error *error)
+refuse_names(struct qemu_domain *domain, const char *command,
+    const char *before, const char *const names[], struct lf_error *error)
 {
 	cleanup_free char *text = NULL;
 	size_t i;
 	int rc = qmp_hmp(domain->qmp, command, &text, error);
 
-	for (i = 0; rc == 0 && words[i] != NULL; i++)
-		if (strstr(text, words[i]) != NULL)
+	for (i = 0; rc == 0 && names[i] != NULL; i++) {
+		char word[64];
+
+		snprintf(word, sizeof(word), "%s%s", before, names[i]);
+		if (strstr(text, word) != NULL)
 			rc = error_set(error, ENOTSUP,
 			    "the guest has a device (%s) whose state is not "
 			    "QEMU's: it cannot be forked",
-			    words[i] + strspn(words[i], "=: dev"));
+			    names[i]);
+	}
 	return rc;
 }
 
@@ -77,17 +85,19 @@ int
 qemu_refuse_devices(struct qemu_domain *domain, struct lf_error *error)
 {
 	static const char *const devices[] = {
-	    "dev: vhost-user", "dev: vhost-", "dev: vfio-", NULL};
+	    "vhost-user", "vhost-vsock", "vhost-scsi", "vfio-", NULL};
 	static const char *const networks[] = {
-	    "type=vhost-user", "type=vhost-vdpa", NULL};
+	    "vhost-user", "vhost-vdpa", NULL};
 	int rc = refuse_memory_devices(domain, error);
 
 	if (rc == 0)
 		rc = refuse_encryption(domain, error);
 	if (rc == 0)
-		rc = refuse_words(domain, "info qtree", devices, error);
+		rc =
+		    refuse_names(domain, "info qtree", "dev: ", devices, error);
 	if (rc == 0)
-		rc = refuse_words(domain, "info network", networks, error);
+		rc = refuse_names(
+		    domain, "info network", "type=", networks, error);
 	return rc;
 }
 

@@ -71,6 +71,10 @@ unit_tests += tests/unit/test_mtree
 tests_unit_test_mtree_CPPFLAGS = $(test_cppflags)
 tests_unit_test_mtree_LDADD = tests/lib/libtest.la $(test_libs) $(JANSSON_LIBS)
 
+unit_tests += tests/unit/test_qemu_refuse
+tests_unit_test_qemu_refuse_CPPFLAGS = $(test_cppflags)
+tests_unit_test_qemu_refuse_LDADD = tests/lib/libtest.la $(test_libs) $(JANSSON_LIBS)
+
 unit_tests += tests/unit/test_qmp
 tests_unit_test_qmp_CPPFLAGS = $(test_cppflags)
 tests_unit_test_qmp_LDADD = tests/lib/libtest.la $(test_libs) $(JANSSON_LIBS)
