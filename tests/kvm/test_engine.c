@@ -830,7 +830,7 @@ Test(engine, forking_and_destroying_leaks_nothing)
 
 		run_done(domain);
 		lf_domain_free(domain);
-		if (i == 50) {
+		if (i == rounds / 10) {
 			fds = count_descriptors();
 			maps = count_mappings();
 			kib = count_resident_kib();
@@ -853,7 +853,7 @@ Test(engine, resetting_leaks_nothing)
 	for (i = 0; i < rounds; i++) {
 		run_done(domain);
 		OK(lf_domain_reset(domain, &error));
-		if (i == 50) {
+		if (i == rounds / 10) {
 			fds = count_descriptors();
 			maps = count_mappings();
 			kib = count_resident_kib();
