@@ -108,9 +108,9 @@ vm_memory(
 	return NULL;
 }
 
-/* Copies in either direction: from `from` to memory, or from memory to `to`. */
+/* Copies between `buf` and memory, in either direction. */
 static int
-copy(const struct vm *vm, uint64_t gpa, void *to, const void *from, size_t len,
+copy(const struct vm *vm, uint64_t gpa, char *buf, size_t len, bool write,
     struct lf_error *error)
 {
 	size_t done = 0;
@@ -125,10 +125,10 @@ copy(const struct vm *vm, uint64_t gpa, void *to, const void *from, size_t len,
 			    "no guest memory at 0x%" PRIx64, gpa + done);
 		if (part > left)
 			part = left;
-		if (from != NULL)
-			memcpy(memory, (const char *)from + done, part);
+		if (write)
+			memcpy(memory, buf + done, part);
 		else
-			memcpy((char *)to + done, memory, part);
+			memcpy(buf + done, memory, part);
 		done += part;
 	}
 	return 0;
@@ -138,12 +138,12 @@ int
 vm_read(const struct vm *vm, uint64_t gpa, void *buf, size_t len,
     struct lf_error *error)
 {
-	return copy(vm, gpa, buf, NULL, len, error);
+	return copy(vm, gpa, buf, len, false, error);
 }
 
 int
 vm_write(struct vm *vm, uint64_t gpa, const void *buf, size_t len,
     struct lf_error *error)
 {
-	return copy(vm, gpa, NULL, buf, len, error);
+	return copy(vm, gpa, (char *)buf, len, true, error);
 }

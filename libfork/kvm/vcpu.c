@@ -34,8 +34,8 @@
  * KVM calls.
  */
 static int
-set_cpuid(struct vcpu *vcpu, const struct vm_recipe *recipe,
-    struct lf_error *error)
+set_cpuid(
+    struct vcpu *vcpu, const struct vm_recipe *recipe, struct lf_error *error)
 {
 	struct cpu_cpuid cpuid =
 	    recipe->cpuid != NULL ? *recipe->cpuid : vcpu->device->cpuid;

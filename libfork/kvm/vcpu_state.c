@@ -608,6 +608,13 @@ vcpu_state_set(struct vcpu *vcpu, uint32_t groups,
 		if (rc < 0)
 			return rc;
 	}
+	/*
+	 * Without a LAPIC only we know that it is halted, and new registers
+	 * set it going, as vcpu_set_regs() does.
+	 */
+	if ((groups & CPU_GROUP_REGS) != 0 &&
+	    vcpu->vm->irqchip == VM_IRQCHIP_NONE)
+		vcpu->parked = false;
 	stage = can_stage(vcpu, groups, state);
 	if (!stage) {
 		rc = vcpu_flush(vcpu, error);

@@ -22,34 +22,46 @@
 #define CR0_BITS  0x80050033UL /* PG, AM, WP, NE, ET, MP, PE */
 #define CR4_BITS  0x620UL      /* PAE, OSFXSR, OSXMMEXCPT */
 
-static struct lf_host host;
+/* Hands the answer to the processes in which Criterion runs the tests. */
+#define ENV_KIND "LF_TEST_KVM_KIND"
+#define ENV_TEXT "LF_TEST_KVM_TEXT"
 
-/* Probed once per program: Criterion's workers inherit the answer. */
+static enum lf_host_kvm kind;
+static const char *text;
+
 __attribute__((constructor)) static void
 probe(void)
 {
+	struct lf_host host;
 	struct lf_error error;
+	char number[12];
 
-	if (lf_host_probe(&host, &error) < 0) {
-		fprintf(stderr, "%s\n", error.message);
-		abort();
+	if (getenv(ENV_KIND) == NULL) {
+		if (lf_host_probe(&host, &error) < 0) {
+			fprintf(stderr, "%s\n", error.message);
+			abort();
+		}
+		snprintf(number, sizeof(number), "%d", host.kvm);
+		setenv(ENV_KIND, number, 1);
+		setenv(ENV_TEXT, host.fact[LF_HOST_KVM].text, 1);
 	}
+	kind = atoi(getenv(ENV_KIND));
+	text = getenv(ENV_TEXT);
 }
 
 const char *
 microvm_why_not(void)
 {
-	bool there = host.kvm == LF_HOST_KVM_HARDWARE ||
-		     host.kvm == LF_HOST_KVM_SOFTWARE;
+	bool there =
+	    kind == LF_HOST_KVM_HARDWARE || kind == LF_HOST_KVM_SOFTWARE;
 
-	return there ? "" : host.fact[LF_HOST_KVM].text;
+	return there ? "" : text;
 }
 
 const char *
 microvm_why_not_native(void)
 {
-	return host.kvm == LF_HOST_KVM_HARDWARE ? ""
-						: host.fact[LF_HOST_KVM].text;
+	return kind == LF_HOST_KVM_HARDWARE ? "" : text;
 }
 
 static void
