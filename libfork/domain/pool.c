@@ -42,6 +42,7 @@ struct lf_pool {
 	unsigned kind_count;
 	uint64_t takes; /* counted, to see whether forks go on */
 	bool filling;   /* work is to be done until every kind is full */
+	bool asleep;    /* the thread waits until it is woken */
 	bool quit;
 };
 
@@ -124,7 +125,9 @@ pool_main(void *opaque)
 		if (kind == NULL) {
 			pool->filling = false;
 			pthread_cond_broadcast(&pool->full);
+			pool->asleep = true;
 			pthread_cond_wait(&pool->wanted, &pool->lock);
+			pool->asleep = false;
 		} else if (!pool->filling) {
 			wait_for_quiet(pool);
 		} else {
@@ -260,7 +263,9 @@ pool_take(struct lf_pool *pool, const struct kvm_device *device,
 		add_kind(pool, recipe);
 	else if (kind->count > 0)
 		vm = kind->shells[--kind->count];
-	pthread_cond_signal(&pool->wanted);
+	/* In a burst the thread looks by itself after a moment. */
+	if (pool->asleep || vm == NULL || is_low(pool))
+		pthread_cond_signal(&pool->wanted);
 	pthread_mutex_unlock(&pool->lock);
 	if (vm == NULL)
 		return vm_new(device, recipe, ret_vm, error);
