@@ -310,15 +310,26 @@ memory(struct work *work)
 	work->launcher->end_qemu(work->launcher, &process);
 }
 
+/* Also when a benchmark gives up. */
+static void
+remove_dir(void)
+{
+	char command[64];
+
+	snprintf(command, sizeof(command), "rm -rf %s", dir);
+	if (system(command) != 0)
+		fprintf(stderr, "benchmark: %s is left\n", dir);
+}
+
 int
 main(void)
 {
 	struct work work = {0};
 	struct lf_domain_config *parent = NULL;
 	struct lf_domain *domain;
-	char command[64], *text;
+	char *text;
 
-	if (mkdtemp(dir) == NULL)
+	if (mkdtemp(dir) == NULL || atexit(remove_dir) != 0)
 		return 1;
 	work.launcher = launcher_new();
 	domain = boot(work.launcher, &work.snapshot);
@@ -340,6 +351,5 @@ main(void)
 	lf_snapshot_unref(work.snapshot);
 	lf_domain_free(domain);
 	lf_launcher_spawn_free(work.launcher);
-	snprintf(command, sizeof(command), "rm -rf %s", dir);
-	return system(command) != 0;
+	return 0;
 }
