@@ -22,6 +22,8 @@ kvm_sources = \
 	libfork/kvm/regs.c \
 	libfork/kvm/ring.c \
 	libfork/kvm/ring.h \
+	libfork/kvm/state_msrs.c \
+	libfork/kvm/state_msrs.h \
 	libfork/kvm/undo.c \
 	libfork/kvm/undo.h \
 	libfork/kvm/vcpu.c \
