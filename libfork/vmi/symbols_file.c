@@ -55,6 +55,9 @@ read_all(int fd, bool seekable, const char *name, struct writer *w,
 			return error_set(error, EFBIG,
 			    "symbols '%s': more than %u bytes", name, TEXT_MAX);
 		writer_bytes(w, chunk, n);
+		/* A failed writer does not move on, and nor would the loop. */
+		if (writer_status(w, NULL) < 0)
+			return writer_status(w, error);
 	}
 }
 

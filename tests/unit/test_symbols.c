@@ -18,6 +18,7 @@
 #include <libfork/symbols.h>
 
 #include "base/cleanup.h"
+#include "lib/fault.h"
 
 static const char nm_text[] = "0000000000001000 T start\n"
 			      "                 U puts\n"
@@ -459,4 +460,36 @@ Test(symbols, this_program_knows_its_own_addresses)
 	    0);
 	cr_assert_str_eq(symbol.name, "lf_symbols_resolve");
 	lf_symbols_free(symbols);
+}
+
+Test(symbols, every_failing_call_is_an_error_and_leaks_nothing)
+{
+	struct lf_symbols *symbols;
+	struct lf_error error;
+	struct small_elf elf;
+	unsigned kind;
+	int rc, fd;
+
+	make_elf(&elf);
+	for (kind = 0; kind < 2; kind++) {
+		fd = kind == 0 ? bytes_fd(nm_text, strlen(nm_text))
+			       : bytes_fd(&elf, sizeof(elf));
+		FAULT_LOOP(fault)
+		{
+			symbols = NULL;
+			lf_error_clear(&error);
+			rc = lf_symbols_read(fd, "f", 0, &symbols, &error);
+			fault_end(&fault);
+			if (fault.hit) {
+				cr_assert_lt(rc, 0, "%s", fault.name);
+				cr_assert_neq(error.message[0], '\0');
+				cr_assert_null(symbols);
+			} else
+				cr_assert_eq(rc, 0);
+			lf_symbols_free(symbols);
+			cr_assert_eq(
+			    fault_open_descriptors(), fault.descriptors);
+		}
+		close(fd);
+	}
 }
