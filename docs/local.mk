@@ -1,7 +1,7 @@
 # Manual pages and guides.
 
 dist_man_MANS += docs/xlfork.1 docs/xlfork.cfg.5
-EXTRA_DIST += docs/architecture.md docs/performance.md
+EXTRA_DIST += docs/architecture.md docs/performance.md docs/testing.md
 
 # The library, one page per family of functions.
 dist_man_MANS += \
