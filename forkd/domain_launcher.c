@@ -297,9 +297,9 @@ make_arguments(struct domain_process *p, const struct lf_qemu_request *request,
 	json_t *arguments;
 	int rc;
 
-	arguments = json_pack("{s:i, s:b, s:b, s:b}", "ram", 0,
-	    "share-ram", request->share_ram, "incoming", request->incoming,
-	    "probe", request->probe);
+	arguments = json_pack("{s:i, s:b, s:b, s:b}", "ram", 0, "share-ram",
+	    request->share_ram, "incoming", request->incoming, "probe",
+	    request->probe);
 	if (arguments == NULL)
 		return error_nomem(error);
 	rc = add_files(p, request, arguments, error);

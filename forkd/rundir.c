@@ -35,6 +35,7 @@ rundir_path(const char *format, ...)
 		errno = ENAMETOOLONG;
 		return NULL;
 	}
+	/* cppcheck-suppress returnDanglingLifetime; it is a copy */
 	return sys.strdup(path);
 }
 

@@ -20,7 +20,7 @@
 #define RAM_RUN_BYTES (64UL << 10)
 
 /* A delta with more runs becomes a new base. */
-#define RAM_RUNS_MAX   2048
+#define RAM_RUNS_MAX 2048
 
 /* With a delta and a device stream they still fit into one message. */
 #define RAM_FILES_MAX  60

@@ -93,15 +93,13 @@ qemu_vcpu_load(const struct stream *stream, unsigned index, bool tcg,
 
 /* General registers. */
 
+/* clang-format off */
 #define REGISTERS(X)                                                          \
-	X(R_RAX, rax)                                                         \
-	X(R_RCX, rcx)                                                         \
-	X(R_RDX, rdx)                                                         \
-	X(R_RBX, rbx)                                                         \
-	X(R_RSP, rsp)                                                         \
-	X(R_RBP, rbp) X(R_RSI, rsi) X(R_RDI, rdi) X(R_R8, r8) X(R_R8 + 1, r9) \
-	    X(R_R8 + 2, r10) X(R_R8 + 3, r11) X(R_R8 + 4, r12)                \
-		X(R_R8 + 5, r13) X(R_R8 + 6, r14) X(R_R8 + 7, r15)
+	X(R_RAX, rax) X(R_RCX, rcx) X(R_RDX, rdx) X(R_RBX, rbx) X(R_RSP, rsp) \
+	X(R_RBP, rbp) X(R_RSI, rsi) X(R_RDI, rdi) X(R_R8, r8)                 \
+	X(R_R8 + 1, r9) X(R_R8 + 2, r10) X(R_R8 + 3, r11) X(R_R8 + 4, r12)    \
+	X(R_R8 + 5, r13) X(R_R8 + 6, r14) X(R_R8 + 7, r15)
+/* clang-format on */
 
 static void
 regs_to_state(const struct qemu_cpu *cpu, struct cpu_regs *regs)

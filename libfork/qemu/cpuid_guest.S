@@ -15,8 +15,8 @@
 	.code16
 	.global cpuid_guest_begin
 	.hidden cpuid_guest_begin
-	.global cpuid_guest_end
-	.hidden cpuid_guest_end
+	.global cpuid_guest_bytes
+	.hidden cpuid_guest_bytes
 
 	.set DEBUG_PORT, 0xe9
 	.set SEGMENT, 0xf000
@@ -166,5 +166,9 @@ msrs:
 	.long	0xc0011029	/* AMD: LFENCE serializes */
 	.long	0
 cpuid_guest_end:
+
+	.balign	4
+cpuid_guest_bytes:
+	.long	cpuid_guest_end - cpuid_guest_begin
 
 	.section .note.GNU-stack, "", @progbits

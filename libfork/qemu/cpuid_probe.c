@@ -23,7 +23,7 @@
 #define MSR_RECORD_BYTES   (1 + 3 * 4)
 
 extern const uint8_t cpuid_guest_begin[] __attribute__((visibility("hidden")));
-extern const uint8_t cpuid_guest_end[] __attribute__((visibility("hidden")));
+extern const uint32_t cpuid_guest_bytes __attribute__((visibility("hidden")));
 
 /* ljmp $0xf000, $0x0000 */
 static const uint8_t reset_code[] = {0xea, 0x00, 0x00, 0x00, 0xf0};
@@ -45,8 +45,7 @@ make_image(int *ret_fd, struct lf_error *error)
 	if (fd < 0 || sys.ftruncate(fd, IMAGE_BYTES) < 0)
 		rc = -errno;
 	if (rc == 0)
-		rc = write_at(fd, cpuid_guest_begin,
-		    (size_t)(cpuid_guest_end - cpuid_guest_begin), 0);
+		rc = write_at(fd, cpuid_guest_begin, cpuid_guest_bytes, 0);
 	if (rc == 0)
 		rc = write_at(fd, reset_code, sizeof(reset_code), RESET_VECTOR);
 	if (rc < 0)
