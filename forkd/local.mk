@@ -52,3 +52,11 @@ forkd_forkd_CPPFLAGS = $(forkd_cppflags)
 forkd_forkd_SOURCES = forkd/main.c
 forkd_forkd_LDADD = forkd/libforkd.la libfork/base/libbase.la \
 	libfork/libfork.la
+
+# systemd units, for root's forkd.
+systemdsystemunit_DATA = forkd/forkd.service forkd/forkd.socket
+EXTRA_DIST += forkd/forkd.service.in forkd/forkd.socket
+CLEANFILES += forkd/forkd.service
+forkd/forkd.service: forkd/forkd.service.in Makefile
+	$(AM_V_GEN)$(MKDIR_P) forkd && \
+	$(SED) 's|@sbindir[@]|$(sbindir)|' $(srcdir)/forkd/forkd.service.in >$@
