@@ -11,14 +11,8 @@
 
 #include <libfork/libfork.h>
 
-#include "domain/backend.h"
 #include "lib/count.h"
 #include "lib/micro.h"
-
-#ifdef RACE_ALONE
-/* Built without the qemu backend, which nothing here uses. */
-const struct domain_backend domain_backend_qemu = {.id = LF_BACKEND_QEMU};
-#endif
 
 #define MIB 1048576UL
 

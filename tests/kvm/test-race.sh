@@ -9,10 +9,10 @@ trap 'rm -rf "$work"' EXIT
 cd "$top_srcdir" || exit 1
 
 sources=(libfork/base/*.c libfork/memory/*.c libfork/cpu/*.c libfork/insn/*.c
-	libfork/kvm/*.c libfork/snapshot/{builder,regs,snapshot}.c
-	libfork/domain/{domain,gang,kvm,kvm_reset,kvm_run,pool}.c
+	libfork/kvm/*.c libfork/qemu/*.c libfork/qemu/cpuid_guest.S
+	libfork/snapshot/*.c libfork/domain/*.c
 	tests/lib/{micro,count,fault}.c tests/lib/micro_code.S tests/kvm/race.c)
-flags=(-std=gnu11 -O1 -g -pthread -fsanitize=thread -DRACE_ALONE -D_GNU_SOURCE
+flags=(-std=gnu11 -O1 -g -pthread -fsanitize=thread -D_GNU_SOURCE
 	-I"$top_builddir" -I. -Ilibfork/include -Ilibfork -Itests)
 read -ra compiler <<<"${CC:-gcc}"
 

@@ -120,8 +120,9 @@ find_counters(const char *text, uint64_t *gpas, unsigned max)
 static void
 goes_on_both_ways(unsigned vcpus, enum lf_machine machine)
 {
+	/* Nothing prints by itself: a fork would stop at the serial port. */
 	cleanup_config struct lf_domain_config *config =
-	    parent_config("xf.run=tick,counter,agent", vcpus, machine);
+	    parent_config("xf.run=counter,agent", vcpus, machine);
 	cleanup_snapshot struct lf_snapshot *snapshot = NULL;
 	cleanup_domain struct lf_domain *parent = NULL, *fork = NULL,
 					*other = NULL;
@@ -137,7 +138,8 @@ goes_on_both_ways(unsigned vcpus, enum lf_machine machine)
 	console_open(&console, config->serial.path);
 	OK(lf_domain_unpause(parent, &error));
 	console_wait(&console, 0, "agent> ready", BOOT_MS);
-	console_wait(&console, 0, "tick 3\n", BOOT_MS);
+	console_run(&console, "true");
+	console_drain(&console, 500);
 	cr_assert_eq(find_counters(console.text, gpas, 4), vcpus);
 
 	OK(lf_domain_freeze(parent, &snapshot, &error));
@@ -153,7 +155,8 @@ goes_on_both_ways(unsigned vcpus, enum lf_machine machine)
 	    lf_domain_reason(fork));
 	for (i = 0; i < vcpus; i++) {
 		before[i] = read_progress(fork, gpas[i]);
-		cr_assert_gt(before[i].count, frozen[i].count, "vCPU %u", i);
+		cr_assert_gt(before[i].count, frozen[i].count,
+		    "vCPU %u stands still: %s", i, lf_domain_reason(fork));
 		cr_assert_eq(before[i].errors, 0);
 	}
 	OK(lf_domain_reset(other, &error));
@@ -167,9 +170,8 @@ goes_on_both_ways(unsigned vcpus, enum lf_machine machine)
 	cr_assert_eq(lf_domain_backend(fork), LF_BACKEND_QEMU);
 	console_open(&late, path);
 	OK(lf_domain_unpause(fork, &error));
-	console_wait(&late, 0, "tick ", 60000);
-	console_wait(&late, 0, "\ntick ", 60000);
-	cr_assert_null(strstr(late.text, "tick 1\n"));
+	console_run(&late, "tick 0.1 >/dev/console 2>&1 &");
+	console_wait(&late, 0, "tick 3\n", 60000);
 	for (i = 0; i < vcpus; i++) {
 		const char *line = console_run(&late,
 		    "cat /run/progress/counter.%u | head -c 40 | "
