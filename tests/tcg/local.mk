@@ -40,6 +40,11 @@ tests_tcg_test_run_until_SOURCES = tests/tcg/test_run_until.c $(tcg_linux_guest)
 tests_tcg_test_run_until_CPPFLAGS = $(test_cppflags)
 tests_tcg_test_run_until_LDADD = $(test_libs) $(JANSSON_LIBS)
 
+# forkd and its processes killed at any step, and messages that nobody should
+# send. Not run by check yet: one of the kill tests does not always come to its
+# end.
+EXTRA_DIST += tests/tcg/test_forkd_bad.c tests/tcg/test_forkd_kill.c
+
 if HAVE_CRITERION
 check_PROGRAMS += $(tcg_tests)
 TESTS += $(tcg_tests)
