@@ -1,0 +1,3 @@
+# cover: watching a fork's execution: coverage, sinks, stops.
+
+libfork_sources += libfork/cover/cover.h

@@ -1,0 +1,2 @@
+# fuzz: sessions, AFL++'s protocols.
+
