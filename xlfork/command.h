@@ -15,16 +15,19 @@
 /* What the program exits with. */
 enum exit_status {
 	STATUS_DONE = 0,
-	STATUS_FAILED = 1, /* one line on standard error says why */
-	STATUS_USAGE = 2,  /* the words made no sense */
+	STATUS_FAILED = 1,  /* one line on standard error says why */
+	STATUS_USAGE = 2,   /* the words made no sense */
+	STATUS_TROUBLE = 2, /* it failed, where 1 has another meaning */
 };
 
 /*
  * Codes beside errno's that a command may return, negative: the words made no
- * sense; all that failed was already reported.
+ * sense; all that failed was already reported (or status 1 is no failure);
+ * the same in a command whose status 1 is no failure.
  */
 #define COMMAND_EUSAGE    4096
 #define COMMAND_EREPORTED 4097
+#define COMMAND_ETROUBLE  4098
 
 #define OPTIONS_MAX       16
 
@@ -103,6 +106,7 @@ void report(const char *format, ...) __attribute__((format(printf, 1, 2)));
 extern const struct command domain_commands[];
 extern const struct command look_commands[];
 extern const struct command fork_commands[];
+extern const struct command devstate_commands[];
 extern const struct command host_commands[];
 
 #endif

@@ -10,6 +10,7 @@ xlfork_libxlfork_la_LIBADD = libfork/control/libcontrol.la \
 xlfork_libxlfork_la_SOURCES = \
 	xlfork/command.c \
 	xlfork/command.h \
+	xlfork/commands_devstate.c \
 	xlfork/commands_domain.c \
 	xlfork/commands_fork.c \
 	xlfork/commands_host.c \
@@ -18,6 +19,8 @@ xlfork_libxlfork_la_SOURCES = \
 	xlfork/config_file.h \
 	xlfork/console.c \
 	xlfork/console.h \
+	xlfork/devstate_print.c \
+	xlfork/devstate_print.h \
 	xlfork/doctor.c \
 	xlfork/doctor.h \
 	xlfork/doctor_kernel.c \

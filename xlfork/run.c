@@ -92,6 +92,8 @@ command_main(int argc, char **argv)
 		return STATUS_DONE;
 	case -COMMAND_EREPORTED:
 		return STATUS_FAILED;
+	case -COMMAND_ETROUBLE:
+		return STATUS_TROUBLE;
 	case -COMMAND_EUSAGE:
 		report("%s", error.message);
 		help_usage(stderr, command);

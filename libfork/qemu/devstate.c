@@ -76,10 +76,6 @@ lf_devstate_open(
 	if (rc == 0)
 		rc = stream_parse(devstate->data, devstate->len, NULL,
 		    &devstate->stream, error);
-	if (rc == 0 && devstate->stream->vmdesc == NULL)
-		rc = error_set(error, ENOTSUP,
-		    "the device state has no description of its fields (one "
-		    "that save-devstate wrote has)");
 	if (rc < 0) {
 		lf_devstate_free(devstate);
 		return rc;
@@ -283,8 +279,9 @@ collect(void *opaque, const struct lf_devstate_item *item)
 	if (at >= PATH_MAX_BYTES)
 		at = PATH_MAX_BYTES - 1;
 	leaves->path_end[item->depth] = at;
-	if (item->kind != LF_DEVSTATE_INTEGERS &&
-	    item->kind != LF_DEVSTATE_OPAQUE)
+	/* A section is in the list for its version, without its bytes. */
+	if (item->kind == LF_DEVSTATE_STRUCT ||
+	    item->kind == LF_DEVSTATE_SUBSECTION)
 		return 0;
 
 	if (leaves->count == leaves->size) {
@@ -300,6 +297,8 @@ collect(void *opaque, const struct lf_devstate_item *item)
 	*leaf = (struct leaf){.item = *item, .path = sys.strdup(leaves->path)};
 	if (leaf->path == NULL)
 		return -ENOMEM;
+	if (item->kind == LF_DEVSTATE_SECTION)
+		leaf->item.len = 0;
 	leaves->count++;
 	return 0;
 }
@@ -331,6 +330,17 @@ find_leaf(struct leaves *leaves, const char *path, size_t *from)
 	return NULL;
 }
 
+/* The last of the leaves that belong to the section at `at`. */
+static size_t
+section_end(const struct leaves *leaves, size_t at)
+{
+	while (at + 1 < leaves->count &&
+	       leaves->leaf[at + 1].item.kind != LF_DEVSTATE_SECTION)
+		at++;
+	return at;
+}
+
+/* A section that only one file has is one difference, not one for each leaf. */
 static int
 compare_leaves(struct leaves *a, struct leaves *b,
     lf_devstate_differ_fn *differ, void *opaque)
@@ -345,18 +355,23 @@ compare_leaves(struct leaves *a, struct leaves *b,
 		if (other != NULL)
 			other->met = true;
 		if (other != NULL && other->item.len == mine->item.len &&
+		    other->item.version == mine->item.version &&
 		    memcmp(other->item.bytes, mine->item.bytes,
 			mine->item.len) == 0)
 			continue;
 		differences++;
 		rc = differ(opaque, mine->path, &mine->item,
 		    other != NULL ? &other->item : NULL);
+		if (other == NULL && mine->item.kind == LF_DEVSTATE_SECTION)
+			i = section_end(a, i);
 	}
 	for (i = 0; i < b->count && rc >= 0; i++) {
 		if (b->leaf[i].met)
 			continue;
 		differences++;
 		rc = differ(opaque, b->leaf[i].path, NULL, &b->leaf[i].item);
+		if (b->leaf[i].item.kind == LF_DEVSTATE_SECTION)
+			i = section_end(b, i);
 	}
 	return rc < 0 ? rc : differences;
 }

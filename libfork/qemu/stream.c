@@ -205,7 +205,8 @@ index_sections(
 		if (like == NULL || like->vmdesc == NULL)
 			return error_set(error, EBADMSG,
 			    "stream: no description at its end; it is cut, or "
-			    "no migration stream");
+			    "made by xen-save-devices-state, which writes "
+			    "none");
 		return read_sections(stream, like->vmdesc, error);
 	}
 	rc = vmdesc_parse(stream->data + at + 5, stream->len - at - 5,

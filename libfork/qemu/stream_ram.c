@@ -41,7 +41,11 @@ read_header(struct reader *r, struct lf_error *error)
 		rc = reader_be32(r, "version", &version, error);
 	if (rc < 0)
 		return rc;
-	if (magic != MAGIC || version != VERSION)
+	if (magic == MAGIC && version != VERSION)
+		return error_set(error, EBADMSG,
+		    "a QEMU stream of version %u; only version %u is known",
+		    version, VERSION);
+	if (magic != MAGIC)
 		return error_set(error, EBADMSG,
 		    "not a QEMU stream: it begins with 0x%08x 0x%08x", magic,
 		    version);

@@ -1,6 +1,7 @@
 # cli: xlfork as its users meet it.
 
 cli_scripts = \
+	tests/cli/test-devstate.sh \
 	tests/cli/test-domains.sh \
 	tests/cli/test-usage.sh
 TESTS += $(cli_scripts)

@@ -13,6 +13,7 @@
 #include <libfork/devstate.h>
 
 #include "base/cleanup.h"
+#include "lib/count.h"
 #include "lib/fault.h"
 
 static int
@@ -148,6 +149,130 @@ Test(devstate, what_is_no_device_state_is_refused)
 	cr_assert_eq(lf_devstate_open(text, &devstate, &error), -EBADMSG);
 	cr_assert_eq(lf_devstate_open(directory, &devstate, &error), -EINVAL);
 	cr_assert_str_eq(error.message, "the device state is no regular file");
+}
+
+/* --- fuzz: a file that is cut or changed --- */
+
+static const char *const samples[] = {"tcg-max", "kvm-smp2", "kvm-hyperv"};
+#define SAMPLES (sizeof(samples) / sizeof(samples[0]))
+
+/* A copy of a stream that can be changed, in a file as forkd and users have. */
+struct copy {
+	int fd;
+	uint8_t *bytes; /* the file, mapped */
+	size_t len;
+};
+
+static void
+copy_make(const char *name, struct copy *copy)
+{
+	cleanup_close int fd = sample(name);
+	off_t len = lseek(fd, 0, SEEK_END);
+
+	copy->len = (size_t)len;
+	copy->fd = memfd_create(name, MFD_CLOEXEC);
+	cr_assert_eq(ftruncate(copy->fd, len), 0);
+	copy->bytes = mmap(
+	    NULL, copy->len, PROT_READ | PROT_WRITE, MAP_SHARED, copy->fd, 0);
+	cr_assert_neq(copy->bytes, MAP_FAILED);
+	cr_assert_eq(pread(fd, copy->bytes, copy->len, 0), len);
+}
+
+static void
+copy_done(struct copy *copy)
+{
+	munmap(copy->bytes, copy->len);
+	close(copy->fd);
+}
+
+/* Uses every value: what points outside of the file is found by a sanitizer. */
+static int
+add_up(void *opaque, const struct lf_devstate_item *item)
+{
+	uint64_t *sum = opaque;
+	size_t i;
+
+	*sum += strlen(item->name) + strlen(item->type);
+	for (i = 0; i < item->len; i++)
+		*sum += item->bytes[i];
+	for (i = 0; i < item->count && item->kind == LF_DEVSTATE_INTEGERS; i++)
+		*sum += lf_devstate_integer(item, (uint32_t)i);
+	return 0;
+}
+
+/* 0 when the file was refused, with a message. */
+static int
+survives(int fd, const struct lf_devstate *whole)
+{
+	struct lf_devstate *devstate = NULL;
+	struct differences d = {0};
+	struct lf_error error;
+	uint64_t sum = 0;
+
+	lf_error_clear(&error);
+	if (lf_devstate_open(fd, &devstate, &error) < 0) {
+		cr_assert_null(devstate);
+		cr_assert_neq(error.message[0], '\0');
+		cr_assert_null(strchr(error.message, '\n'));
+		return 0;
+	}
+	lf_devstate_walk(devstate, add_up, &sum);
+	cr_assert_geq(
+	    lf_devstate_compare(whole, devstate, differ, &d, &error), 0);
+	lf_devstate_free(devstate);
+	return 1;
+}
+
+/* Every length in the soak, else some, and those near the end. */
+Test(devstate, a_file_cut_anywhere_is_refused, .timeout = 3000)
+{
+	size_t step = test_count(331, 1), i, len;
+
+	for (i = 0; i < SAMPLES; i++) {
+		struct copy copy;
+
+		copy_make(samples[i], &copy);
+		for (len = copy.len - 1; len > 0;
+		     len -= len > copy.len - 16 || len < step ? 1 : step) {
+			cr_assert_eq(ftruncate(copy.fd, (off_t)len), 0);
+			cr_assert_eq(survives(copy.fd, NULL), 0,
+			    "%s cut to %zu bytes", samples[i], len);
+		}
+		copy_done(&copy);
+	}
+}
+
+/*
+ * Every byte in the soak, else some, and all of the head. What is still a
+ * device state can be walked, and compared with what it was.
+ */
+Test(devstate, any_changed_byte_is_survived, .timeout = 3000)
+{
+	static const uint8_t masks[] = {0x01, 0x80, 0xff};
+	size_t step = test_count(613, 1), i, at;
+	unsigned long round = 0, accepted = 0, refused = 0;
+
+	for (i = 0; i < SAMPLES; i++) {
+		struct lf_devstate *whole = open_sample(samples[i]);
+		struct copy copy;
+
+		copy_make(samples[i], &copy);
+		for (at = 0; at < copy.len; at += at < 64 ? 1 : step) {
+			uint8_t mask = masks[round++ % sizeof(masks)];
+
+			copy.bytes[at] ^= mask;
+			if (survives(copy.fd, whole))
+				accepted++;
+			else
+				refused++;
+			copy.bytes[at] ^= mask;
+		}
+		copy_done(&copy);
+		lf_devstate_free(whole);
+	}
+	/* Values are accepted, structure is not. */
+	cr_assert_gt(accepted, 0);
+	cr_assert_gt(refused, 0);
 }
 
 Test(devstate, every_failed_call_is_an_error_and_leaks_nothing)

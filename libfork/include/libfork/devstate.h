@@ -49,8 +49,8 @@ struct lf_devstate_item {
 
 /*
  * Reads a file (`fd` borrowed, regular, read from 0). -EBADMSG says where it
- * is broken; -ENOTSUP: it has no description (a file that
- * xen-save-devices-state made).
+ * is broken. So is a file that xen-save-devices-state made: it has no
+ * description, and cannot be told from one that is cut.
  */
 LF_API int lf_devstate_open(
     int fd, struct lf_devstate **ret_devstate, struct lf_error *error);
@@ -79,6 +79,8 @@ LF_API uint64_t lf_devstate_integer(
 /*
  * Called once per difference with the path of the item ("cpu[0].env.regs"),
  * `a` or `b` NULL where one file lacks it. Other than 0 ends the comparison.
+ * A section whose version differs, or that one file lacks as a whole, is one
+ * difference of an item of kind LF_DEVSTATE_SECTION and length 0.
  */
 typedef int lf_devstate_differ_fn(void *opaque, const char *path,
     const struct lf_devstate_item *a, const struct lf_devstate_item *b);
