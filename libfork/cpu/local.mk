@@ -2,6 +2,9 @@
 
 cpu_sources = \
 	libfork/cpu/arch.h \
+	libfork/cpu/chips.c \
+	libfork/cpu/chips.def \
+	libfork/cpu/chips.h \
 	libfork/cpu/compare.c \
 	libfork/cpu/cpuid.c \
 	libfork/cpu/cpuid.h \

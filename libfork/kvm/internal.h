@@ -88,6 +88,10 @@ struct vm {
 	enum vm_irqchip irqchip;
 	uint32_t caps;
 	uint64_t ioctls; /* of the VM itself */
+	/* When, by the host's clock, the guest's was set: between the two. */
+	struct {
+		uint64_t from, to;
+	} clock_set;
 	struct vm_memslot *slots;
 	unsigned slot_count, slot_room;
 	unsigned vcpu_count;

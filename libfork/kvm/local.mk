@@ -32,6 +32,8 @@ kvm_sources = \
 	libfork/kvm/vcpu_state.h \
 	libfork/kvm/vm.c \
 	libfork/kvm/vm.h \
+	libfork/kvm/vm_chips.c \
+	libfork/kvm/vm_chips.h \
 	libfork/kvm/watch.c \
 	libfork/kvm/watch.h
 libfork_sources += $(kvm_sources)

@@ -49,6 +49,7 @@ lf_snapshot_unref(struct lf_snapshot *snapshot)
 		cpu_state_free(snapshot->vcpus[i]);
 	free(snapshot->vcpus);
 	free(snapshot->cpuid);
+	free(snapshot->chips);
 	memory_map_done(&snapshot->map);
 	ram_image_unref(snapshot->image);
 	close_fd(snapshot->devstate_fd);

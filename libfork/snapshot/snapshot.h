@@ -16,6 +16,7 @@
 #include "memory/image.h"
 #include "memory/map.h"
 
+struct cpu_chips;
 struct cpu_cpuid;
 struct cpu_state;
 
@@ -40,6 +41,11 @@ struct lf_snapshot {
 	 */
 	struct cpu_cpuid *cpuid;
 	enum lf_irqchip irqchip; /* inside KVM */
+	/*
+	 * The chips beside the vCPUs and the clock; owned. NULL, or chips that
+	 * it does not hold: as after power-on.
+	 */
+	struct cpu_chips *chips;
 
 	/* The migration stream of the freeze: an owned memfd, -1 without. */
 	int devstate_fd;

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The table of the chips' fields, and what is driven by it.
+ */
+#include "cpu/chips.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/error.h"
+
+static const struct {
+	const char *name, *title;
+	size_t offset, size;
+} chips_[CPU_CHIP_COUNT] = {
+#define CPU_CHIP(NAME, member, text)              \
+	[CPU_CHIP_INDEX_##NAME] = {#member, text, \
+	    offsetof(struct cpu_chips, member),   \
+	    sizeof(((struct cpu_chips *)0)->member)},
+#include "cpu/chips.def"
+#undef CPU_CHIP
+};
+
+#define ROW(index, path, label, runs_)                                        \
+	{                                                                     \
+		.chip = CPU_CHIP_INDEX_##index, .name = label, .runs = runs_, \
+		.offset = offsetof(struct cpu_chips, path),                   \
+		.size = sizeof(((struct cpu_chips *)0)->path),                \
+	}
+
+#define PIC_FIELD(n, who, f) ROW(PIC, pic[n].f, who "." #f, false)
+#define PIC(n, who)                                                         \
+	PIC_FIELD(n, who, last_irr), PIC_FIELD(n, who, irr),                \
+	    PIC_FIELD(n, who, imr), PIC_FIELD(n, who, isr),                 \
+	    PIC_FIELD(n, who, priority_add), PIC_FIELD(n, who, irq_base),   \
+	    PIC_FIELD(n, who, read_reg_select), PIC_FIELD(n, who, poll),    \
+	    PIC_FIELD(n, who, special_mask), PIC_FIELD(n, who, init_state), \
+	    PIC_FIELD(n, who, auto_eoi),                                    \
+	    PIC_FIELD(n, who, rotate_on_auto_eoi),                          \
+	    PIC_FIELD(n, who, special_fully_nested_mode),                   \
+	    PIC_FIELD(n, who, init4), PIC_FIELD(n, who, elcr),              \
+	    PIC_FIELD(n, who, elcr_mask)
+
+#define IOAPIC(f)       ROW(IOAPIC, ioapic.f, #f, false)
+#define PIN(n)          ROW(IOAPIC, ioapic.redirtbl[n], "pin[" #n "]", false)
+
+#define PIT_FIELD(n, f) ROW(PIT, pit.channel[n].f, "channel[" #n "]." #f, false)
+#define CHANNEL(n)                                                        \
+	PIT_FIELD(n, count), PIT_FIELD(n, latched_count),                 \
+	    PIT_FIELD(n, count_latched), PIT_FIELD(n, status_latched),    \
+	    PIT_FIELD(n, status), PIT_FIELD(n, read_state),               \
+	    PIT_FIELD(n, write_state), PIT_FIELD(n, write_latch),         \
+	    PIT_FIELD(n, rw_mode), PIT_FIELD(n, mode), PIT_FIELD(n, bcd), \
+	    PIT_FIELD(n, gate)
+
+const struct cpu_chip_field cpu_chip_fields[] = {
+    PIC(0, "master"),
+    PIC(1, "slave"),
+    IOAPIC(base_address),
+    IOAPIC(ioregsel),
+    IOAPIC(id),
+    IOAPIC(irr),
+    PIN(0),
+    PIN(1),
+    PIN(2),
+    PIN(3),
+    PIN(4),
+    PIN(5),
+    PIN(6),
+    PIN(7),
+    PIN(8),
+    PIN(9),
+    PIN(10),
+    PIN(11),
+    PIN(12),
+    PIN(13),
+    PIN(14),
+    PIN(15),
+    PIN(16),
+    PIN(17),
+    PIN(18),
+    PIN(19),
+    PIN(20),
+    PIN(21),
+    PIN(22),
+    PIN(23),
+    CHANNEL(0),
+    CHANNEL(1),
+    CHANNEL(2),
+    ROW(PIT, pit.flags, "flags", false),
+    ROW(CLOCK, clock.ns, "ns", true),
+};
+
+const size_t cpu_chip_field_count =
+    sizeof(cpu_chip_fields) / sizeof(cpu_chip_fields[0]);
+
+const char *
+cpu_chip_name(enum cpu_chip_index index)
+{
+	return chips_[index].name;
+}
+
+const char *
+cpu_chip_title(enum cpu_chip_index index)
+{
+	return chips_[index].title;
+}
+
+uint64_t
+cpu_chip_field_get(
+    const struct cpu_chips *chips, const struct cpu_chip_field *field)
+{
+	uint64_t value = 0;
+
+	memcpy(&value, (const char *)chips + field->offset, field->size);
+	return value;
+}
+
+void
+cpu_chips_copy(
+    struct cpu_chips *to, const struct cpu_chips *from, uint32_t mask)
+{
+	unsigned i;
+
+	mask &= from->chips;
+	for (i = 0; i < CPU_CHIP_COUNT; i++)
+		if (mask & (1U << i))
+			memcpy((char *)to + chips_[i].offset,
+			    (const char *)from + chips_[i].offset,
+			    chips_[i].size);
+	to->chips |= mask;
+}
+
+/* A count of 65,536 does not fit into a PIT's 16 bits and is written as 0. */
+static bool
+is_pit_count(const struct cpu_chip_field *field)
+{
+	unsigned i;
+
+	for (i = 0; i < CPU_PIT_CHANNELS; i++)
+		if (field->offset ==
+		    offsetof(struct cpu_chips, pit.channel[i].count))
+			return true;
+	return false;
+}
+
+static int
+compare_field(const struct cpu_chip_field *field,
+    const struct cpu_chips *wanted, const struct cpu_chips *found,
+    struct lf_error *error)
+{
+	uint64_t a = cpu_chip_field_get(wanted, field);
+	uint64_t b = cpu_chip_field_get(found, field);
+
+	if (field->runs || a == b ||
+	    (is_pit_count(field) && a % 0x10000 == b % 0x10000))
+		return 0;
+	return error_set(error, EBADMSG,
+	    "%s: %s.%s is 0x%" PRIx64 ", 0x%" PRIx64 " wanted",
+	    cpu_chip_title(field->chip), cpu_chip_name(field->chip),
+	    field->name, b, a);
+}
+
+int
+cpu_chips_compare(const struct cpu_chips *wanted, const struct cpu_chips *found,
+    uint32_t mask, struct lf_error *error)
+{
+	uint32_t one_sided = (wanted->chips ^ found->chips) & mask;
+	size_t i;
+	int rc = 0;
+
+	if (one_sided != 0)
+		return error_set(error, EBADMSG,
+		    "%s: only one of the two states has it",
+		    cpu_chip_title(
+			(enum cpu_chip_index)__builtin_ctz(one_sided)));
+	mask &= wanted->chips;
+	for (i = 0; rc == 0 && i < cpu_chip_field_count; i++)
+		if (mask & (1U << cpu_chip_fields[i].chip))
+			rc = compare_field(
+			    &cpu_chip_fields[i], wanted, found, error);
+	return rc;
+}
