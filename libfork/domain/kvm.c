@@ -18,6 +18,7 @@
 #include "kvm/device.h"
 #include "kvm/vcpu.h"
 #include "kvm/vcpu_state.h"
+#include "kvm/vm_chips.h"
 #include "snapshot/regs.h"
 #include "snapshot/snapshot.h"
 
@@ -112,21 +113,53 @@ interrupts_for(const struct kvm_domain *kvm, enum lf_interrupts wanted)
 }
 
 /*
- * Hyper-V's synthetic interrupt controller is switched on for a VM before its
- * vCPUs get their MSRs (Hyper-V TLFS: leaf 0x40000003, EAX bit 2).
+ * The PICs, the IOAPIC and the PIT are inside KVM only where they are to be
+ * heard: else they would be one more thing to hold back.
  */
-static bool
-has_synic(const struct cpu_cpuid *cpuid)
+static enum vm_irqchip
+irqchip_for(enum lf_irqchip irqchip, enum vcpu_interrupts interrupts)
+{
+	if (irqchip == LF_IRQCHIP_NONE)
+		return VM_IRQCHIP_NONE;
+	return irqchip == LF_IRQCHIP_FULL && interrupts == VCPU_INTERRUPTS_ALL
+		   ? VM_IRQCHIP_FULL
+		   : VM_IRQCHIP_LAPIC;
+}
+
+/* Hyper-V TLFS: leaf 0x40000003, EAX. */
+#define HYPERV_TIME_REF_COUNT (1U << 1)
+#define HYPERV_SYNIC          (1U << 2)
+#define HYPERV_REFERENCE_TSC  (1U << 9)
+
+static uint32_t
+hyperv_features(const struct cpu_cpuid *cpuid)
 {
 	const struct cpu_cpuid_entry *name, *features;
 
 	if (cpuid == NULL)
-		return false;
+		return 0;
 	name = cpu_cpuid_find(cpuid, 0x40000000, 0);
 	features = cpu_cpuid_find(cpuid, 0x40000003, 0);
 	/* "Micr(osoft Hv)" */
-	return name != NULL && name->ebx == 0x7263694d && features != NULL &&
-	       (features->eax & 1U << 2) != 0;
+	return name != NULL && name->ebx == 0x7263694d && features != NULL
+		   ? features->eax
+		   : 0;
+}
+
+/*
+ * What this fork has inside KVM. The clock is the guest's only if it is told
+ * of it; else setting it would cost each reset something for nothing.
+ */
+static uint32_t
+chips_for(const struct vm *vm, const struct cpu_cpuid *cpuid, bool pv_clock)
+{
+	uint32_t clocks = HYPERV_TIME_REF_COUNT | HYPERV_REFERENCE_TSC;
+
+	if (vm_irqchip(vm) == VM_IRQCHIP_FULL)
+		return CPU_CHIP_ALL;
+	return pv_clock || (hyperv_features(cpuid) & clocks) != 0
+		   ? CPU_CHIP_CLOCK
+		   : 0;
 }
 
 /* True when the first fork has to get the vCPU states out of a stream. */
@@ -140,16 +173,13 @@ static int
 make_vm(struct kvm_domain *kvm, const struct lf_fork_options *options,
     const struct kvm_device *device, struct lf_error *error)
 {
-	static const enum vm_irqchip irqchips[] = {
-	    [LF_IRQCHIP_NONE] = VM_IRQCHIP_NONE,
-	    [LF_IRQCHIP_LAPIC] = VM_IRQCHIP_LAPIC,
-	    [LF_IRQCHIP_FULL] = VM_IRQCHIP_FULL,
-	};
 	const struct lf_snapshot *snapshot = kvm->domain->origin;
+	enum vcpu_interrupts interrupts =
+	    interrupts_for(kvm, options->interrupts);
 	struct vm_recipe recipe = {
 	    .cpuid = snapshot->cpuid,
 	    .vcpus = kvm->vcpu_count,
-	    .irqchip = irqchips[snapshot->irqchip],
+	    .irqchip = irqchip_for(snapshot->irqchip, interrupts),
 	    .ring_entries = options->ring_entries,
 	};
 	unsigned i;
@@ -163,16 +193,19 @@ make_vm(struct kvm_domain *kvm, const struct lf_fork_options *options,
 		recipe.caps |= VM_CAP_X2APIC_API;
 	if (options->msr_exits)
 		recipe.caps |= VM_CAP_MSR_EXITS;
-	if (has_synic(recipe.cpuid))
+	/* It is switched on for a VM before its vCPUs get their MSRs. */
+	if (hyperv_features(recipe.cpuid) & HYPERV_SYNIC)
 		recipe.caps |= VM_CAP_HYPERV_SYNIC;
 	rc = pool_take(options->pool, device, &recipe, &kvm->vm, error);
 	for (i = 0; i < kvm->vcpu_count && rc == 0; i++) {
 		struct vcpu *vcpu = vm_vcpu(kvm->vm, i);
 
 		vcpu_set_pv_clock(vcpu, options->pv_clock);
-		rc = vcpu_set_interrupts(
-		    vcpu, interrupts_for(kvm, options->interrupts), error);
+		rc = vcpu_set_interrupts(vcpu, interrupts, error);
 	}
+	if (rc == 0)
+		kvm->chip_mask =
+		    chips_for(kvm->vm, recipe.cpuid, options->pv_clock);
 	return rc;
 }
 
@@ -187,6 +220,8 @@ load_states(struct kvm_domain *kvm, struct lf_error *error)
 	for (i = 0; i < kvm->vcpu_count && rc == 0; i++)
 		rc = vcpu_state_set(vm_vcpu(kvm->vm, i), CPU_GROUP_ALL,
 		    snapshot->vcpus[i], tsc, error);
+	if (rc == 0)
+		rc = vm_chips_set(kvm->vm, kvm->chip_mask, &kvm->chips, error);
 	return rc;
 }
 
@@ -223,12 +258,42 @@ complete_states(struct kvm_domain *kvm, struct lf_error *error)
 	return 0;
 }
 
+/*
+ * The same for the chips of this fork, which the first one need not have had.
+ * Another thread may just be adding some, so this fork has a copy.
+ */
+static int
+complete_chips(struct kvm_domain *kvm, struct lf_error *error)
+{
+	struct lf_snapshot *snapshot = kvm->domain->origin;
+	struct cpu_chips *chips;
+	int rc = 0;
+
+	if (kvm->chip_mask == 0)
+		return 0;
+	pthread_mutex_lock(&snapshot->lock);
+	if (snapshot->chips == NULL)
+		snapshot->chips = sys.calloc(1, sizeof(*snapshot->chips));
+	chips = snapshot->chips;
+	if (chips != NULL)
+		rc = vm_chips_get(
+		    kvm->vm, kvm->chip_mask & ~chips->chips, chips, error);
+	else
+		rc = error_nomem(error);
+	if (rc == 0)
+		kvm->chips = *chips;
+	pthread_mutex_unlock(&snapshot->lock);
+	return rc;
+}
+
 static int
 make_states(struct kvm_domain *kvm, struct lf_error *error)
 {
 	struct lf_snapshot *snapshot = kvm->domain->origin;
-	int rc = 0;
+	int rc = complete_chips(kvm, error);
 
+	if (rc < 0)
+		return rc;
 	if (!__atomic_load_n(&snapshot->complete, __ATOMIC_ACQUIRE)) {
 		pthread_mutex_lock(&snapshot->lock);
 		if (!__atomic_load_n(&snapshot->complete, __ATOMIC_RELAXED)) {
@@ -305,6 +370,7 @@ backend_fork(struct lf_domain *domain, const struct lf_fork_options *options,
 	kvm->io_policy = options->io_policy;
 	kvm->verify_every = options->verify_every;
 	kvm->groups = kvm_reset_groups(options->reset_groups);
+	kvm->reset_chips = (options->reset_groups & LF_RESET_INTERRUPTS) != 0;
 	kvm->reset_memory = (options->reset_groups & LF_RESET_MEMORY) != 0;
 
 	rc = make_vm(kvm, options, device, error);

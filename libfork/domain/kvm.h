@@ -13,6 +13,7 @@
 
 #include <libfork/domain.h>
 
+#include "cpu/chips.h"
 #include "cpu/state.h"
 #include "domain/gang.h"
 #include "kvm/vm.h"
@@ -31,7 +32,10 @@ struct kvm_domain {
 
 	/* What a reset goes back to: the snapshot's, complete. */
 	struct cpu_state *const *wanted;
-	uint32_t groups; /* CPU_GROUP_x that a reset brings back */
+	uint32_t groups;        /* CPU_GROUP_x that a reset brings back */
+	uint32_t chip_mask;     /* CPU_CHIP_x that this fork has inside KVM */
+	struct cpu_chips chips; /* the snapshot's */
+	bool reset_chips;
 	bool reset_memory;
 	enum lf_reset_method method;
 	unsigned verify_every;

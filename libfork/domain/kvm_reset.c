@@ -17,6 +17,7 @@
 #include "kvm/ring.h"
 #include "kvm/vcpu.h"
 #include "kvm/vcpu_state.h"
+#include "kvm/vm_chips.h"
 #include "memory/delta.h"
 #include "snapshot/snapshot.h"
 
@@ -174,11 +175,28 @@ reset(struct kvm_domain *kvm, struct lf_error *error)
 		if (rc < 0)
 			return rc;
 	}
+	if (kvm->reset_chips) {
+		int rc =
+		    vm_chips_set(kvm->vm, kvm->chip_mask, &kvm->chips, error);
+
+		if (rc < 0)
+			return rc;
+	}
 	return kvm->reset_memory ? reset_memory(kvm, error) : 0;
 }
 
 static int
-verify(struct kvm_domain *kvm, uint32_t groups, bool memory,
+verify_chips(struct kvm_domain *kvm, struct lf_error *error)
+{
+	int rc = vm_chips_verify(kvm->vm, kvm->chip_mask, &kvm->chips, error);
+
+	return rc == -EBADMSG ? error_prefix(error, -EILSEQ,
+				    "the VM differs from the snapshot")
+			      : rc;
+}
+
+static int
+verify(struct kvm_domain *kvm, uint32_t groups, bool chips, bool memory,
     struct lf_error *error)
 {
 	int rc = memory ? memory_view_verify(kvm->view, error) : 0;
@@ -191,7 +209,7 @@ verify(struct kvm_domain *kvm, uint32_t groups, bool memory,
 			rc = error_prefix(error, -EILSEQ,
 			    "vCPU %u differs from the snapshot", i);
 	}
-	return rc;
+	return rc == 0 && chips ? verify_chips(kvm, error) : rc;
 }
 
 int
@@ -205,7 +223,8 @@ kvm_backend_reset(struct lf_domain *domain, struct lf_error *error)
 	kvm->counters.resets++;
 	if (rc == 0 && kvm->verify_every > 0 &&
 	    kvm->counters.resets % kvm->verify_every == 0)
-		rc = verify(kvm, kvm->groups, kvm->reset_memory, error);
+		rc = verify(kvm, kvm->groups, kvm->reset_chips,
+		    kvm->reset_memory, error);
 	if (rc < 0)
 		domain_set_state(
 		    domain, LF_DOMAIN_CRASHED, "a reset did not succeed");
@@ -215,7 +234,7 @@ kvm_backend_reset(struct lf_domain *domain, struct lf_error *error)
 int
 kvm_backend_verify(struct lf_domain *domain, struct lf_error *error)
 {
-	return verify(domain->impl, CPU_GROUP_ALL, true, error);
+	return verify(domain->impl, CPU_GROUP_ALL, true, true, error);
 }
 
 /* --- freeze --- */
@@ -245,6 +264,39 @@ save_vcpus(struct kvm_domain *kvm, struct lf_snapshot *snapshot,
 	return 0;
 }
 
+static struct cpu_chips *
+copy_chips(struct lf_snapshot *origin)
+{
+	struct cpu_chips *chips = sys.calloc(1, sizeof(*chips));
+
+	pthread_mutex_lock(&origin->lock);
+	if (chips != NULL && origin->chips != NULL)
+		*chips = *origin->chips;
+	pthread_mutex_unlock(&origin->lock);
+	return chips;
+}
+
+/*
+ * The chips as they are now. Those that this fork has not inside KVM stand as
+ * they stood at its origin; only the clock went on, as the TSC did.
+ */
+static int
+save_chips(struct kvm_domain *kvm, struct lf_snapshot *snapshot,
+    struct lf_error *error)
+{
+	struct lf_snapshot *origin = kvm->domain->origin;
+	const struct cpu_tsc *now = &snapshot->vcpus[0]->tsc;
+	uint64_t passed = now->tsc - origin->vcpus[0]->tsc.tsc;
+
+	snapshot->chips = copy_chips(origin);
+	if (snapshot->chips == NULL)
+		return error_nomem(error);
+	if (now->khz != 0)
+		snapshot->chips->clock.ns +=
+		    (unsigned __int128)passed * 1000000 / now->khz;
+	return vm_chips_get(kvm->vm, kvm->chip_mask, snapshot->chips, error);
+}
+
 DEFINE_CLEANUP(struct lf_snapshot *, lf_snapshot_unref);
 
 int
@@ -258,6 +310,8 @@ kvm_freeze(struct lf_domain *domain, int devices_fd,
 	rc = snapshot_new_like(domain->origin, &snapshot, error);
 	if (rc == 0)
 		rc = save_vcpus(kvm, snapshot, error);
+	if (rc == 0)
+		rc = save_chips(kvm, snapshot, error);
 	if (rc == 0)
 		rc = vcpu_export(snapshot, domain->origin, vm_device(kvm->vm),
 		    devices_fd, error);

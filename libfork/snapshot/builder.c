@@ -155,7 +155,7 @@ lf_snapshot_builder_set_irqchip(struct lf_snapshot_builder *builder,
 {
 	if (builder->snapshot == NULL)
 		return finished(error);
-	if (irqchip != LF_IRQCHIP_NONE && irqchip != LF_IRQCHIP_LAPIC)
+	if ((unsigned)irqchip > LF_IRQCHIP_FULL)
 		return error_set(error, EINVAL, "unknown irqchip %d", irqchip);
 	builder->snapshot->irqchip = irqchip;
 	return 0;
