@@ -8,7 +8,8 @@
  *
  * The moments, in order; `begin` to `restored` once for every input:
  *
- *   prepare   before the fork is made: may add regions to its options
+ *   prepare   before the fork is made: may add regions to its options. There
+ *             is another fork at the start point then, to be looked into
  *   attach    the fork stands at its start point: place probes
  *   begin     reset, input in place, about to run
  *   exit      the fork stopped: is it yours?           (any number of times)
@@ -57,7 +58,7 @@ struct cover_ops {
 	 * May fill `regions` (room for `max`, `*count` are in use) with memory
 	 * that the fork shares with the outside, and change other options.
 	 */
-	int (*prepare)(struct cover *cover, struct lf_snapshot *snapshot,
+	int (*prepare)(struct cover *cover, struct lf_domain *scout,
 	    struct lf_fork_options *options, struct lf_region *regions,
 	    size_t *count, size_t max, struct lf_error *error);
 	int (*attach)(struct cover *cover, struct lf_domain *domain,

@@ -1,2 +1,3 @@
-# fuzz: sessions, AFL++'s protocols.
+# fuzz: sessions, AFL++'s protocols, the header for targets.
 
+include_HEADERS += libfork/fuzz/xlfork-harness.h

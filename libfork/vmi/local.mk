@@ -10,6 +10,8 @@ libfork_sources += \
 	libfork/vmi/kernel.h \
 	libfork/vmi/kernel_log.c \
 	libfork/vmi/kernel_modules.c \
+	libfork/vmi/space.c \
+	libfork/vmi/space.h \
 	libfork/vmi/symbols.c \
 	libfork/vmi/symbols.h \
 	libfork/vmi/symbols_elf.c \
