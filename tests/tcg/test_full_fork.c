@@ -150,8 +150,9 @@ check_host_addresses(struct lf_domain *frozen, struct lf_snapshot *snapshot)
 }
 
 /*
- * Stops the guest where it is found now, in its idle loop, at a breakpoint:
- * QEMU is then in a state that no other QEMU would take.
+ * Stops the guest in its idle loop at a breakpoint: QEMU is then in a state
+ * that no other QEMU would take. Where a halted vCPU stands, behind its HLT,
+ * it comes by again; where a busy one is found it may never be a second time.
  */
 static void
 stop_at_breakpoint(struct lf_domain *domain)
@@ -163,7 +164,10 @@ stop_at_breakpoint(struct lf_domain *domain)
 	char status[32];
 	const char *rip;
 
-	OK(qmp_hmp(qemu->qmp, "info registers", &text, &error));
+	do {
+		free(take_ptr(text));
+		OK(qmp_hmp(qemu->qmp, "info registers", &text, &error));
+	} while (strstr(text, "HLT=1") == NULL);
 	rip = strstr(text, "RIP=");
 	cr_assert_not_null(rip, "%s", text);
 	options.address = strtoull(rip + 4, NULL, 16);
