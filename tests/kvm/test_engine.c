@@ -779,7 +779,7 @@ Test(engine, a_domain_in_the_background_reports_by_its_descriptor)
 	cr_assert_eq(lf_domain_state(domain), LF_DOMAIN_RUNNING);
 	cr_assert_eq(
 	    lf_memory_read(domain, MICRO_DATA, &value, 8, &error), -EBUSY);
-	cr_assert_eq(poll(&pollfd, 1, 5000), 1);
+	cr_assert_eq(poll(&pollfd, 1, 60000), 1);
 	cr_assert_eq(lf_domain_dispatch(domain, &exit, &error), 1);
 	cr_assert_eq(exit.reason, LF_EXIT_IO);
 	cr_assert_eq(lf_domain_state(domain), LF_DOMAIN_PAUSED);

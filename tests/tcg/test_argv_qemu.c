@@ -77,7 +77,7 @@ teardown(void)
 	run("rm -rf %s", dir);
 }
 
-TestSuite(argv_qemu, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(argv_qemu, .init = setup, .fini = teardown, .timeout = 240);
 
 static int
 listen_at(const char *path)

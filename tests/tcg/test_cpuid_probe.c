@@ -42,7 +42,7 @@ probe(const char *cpu, unsigned vcpus, struct cpuid_probe *ret,
 	return rc;
 }
 
-Test(cpuid_probe, tells_the_model_and_its_features, .timeout = 60)
+Test(cpuid_probe, tells_the_model_and_its_features, .timeout = 240)
 {
 	const struct cpu_cpuid_entry *entry;
 	struct cpuid_probe found;
@@ -72,7 +72,7 @@ Test(cpuid_probe, tells_the_model_and_its_features, .timeout = 60)
 	cr_assert_eq(memcmp(&entry->eax, "AMD ", 4), 0);
 }
 
-Test(cpuid_probe, two_models_differ_and_one_is_like_itself, .timeout = 60)
+Test(cpuid_probe, two_models_differ_and_one_is_like_itself, .timeout = 240)
 {
 	struct cpuid_probe epyc, again, qemu64;
 	struct lf_error error;
@@ -87,7 +87,7 @@ Test(cpuid_probe, two_models_differ_and_one_is_like_itself, .timeout = 60)
 }
 
 Test(cpuid_probe, a_model_that_qemu_does_not_know_is_qemus_own_words,
-    .timeout = 60)
+    .timeout = 240)
 {
 	struct cpuid_probe found;
 	struct lf_error error;

@@ -407,7 +407,7 @@ Test(forkd, one_that_was_started_by_a_command_goes_with_the_last_domain)
 	snprintf(name, sizeof(name), "%s/state", guest_dir());
 	setenv("FORKD_STATE_DIR", name, 1);
 	cr_assert_eq(
-	    control_start(program, false, 5000, &client, &error), -ENOENT);
+	    control_start(program, false, 60000, &client, &error), -ENOENT);
 	cr_assert_eq(control_start(program, true, 10000, &client, &error), 0,
 	    "%s", error.message);
 	{
@@ -423,13 +423,13 @@ Test(forkd, one_that_was_started_by_a_command_goes_with_the_last_domain)
 	control_client_free(client);
 	usleep(600000);
 	/* A domain keeps it; then nothing does. */
-	cr_assert_eq(control_start(program, false, 5000, &client, &error), 0);
+	cr_assert_eq(control_start(program, false, 60000, &client, &error), 0);
 	cr_assert_eq(control_client_call(client, "destroy", forkd_domain(1),
 			 NULL, NULL, 60000, NULL, &error),
 	    0);
 	control_client_free(client);
 	for (waited = 0; access(forkd_socket(), F_OK) == 0; waited += 20) {
-		cr_assert_lt(waited, 5000);
+		cr_assert_lt(waited, 60000);
 		usleep(20000);
 	}
 	forkd_wait_processes(0);

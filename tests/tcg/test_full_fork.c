@@ -88,7 +88,7 @@ check_goes_on(const struct console *parent, struct console *fork, int ticks)
 	char wanted[32];
 
 	snprintf(wanted, sizeof(wanted), "tick %u\n", frozen + (unsigned)ticks);
-	console_wait(fork, 0, wanted, 20000);
+	console_wait(fork, 0, wanted, 60000);
 	cr_assert_gt(asprintf(&both, "%s%s", parent->text, fork->text), 0);
 	last = ticks_check(both);
 	cr_assert_geq(last, frozen + (unsigned)ticks);
@@ -158,7 +158,7 @@ static void
 stop_at_breakpoint(struct lf_domain *domain)
 {
 	struct qemu_domain *qemu = domain->impl;
-	struct run_until_options options = {.timeout_ms = 20000};
+	struct run_until_options options = {.timeout_ms = 60000};
 	struct run_until_result result;
 	cleanup_free char *text = NULL;
 	char status[32];
@@ -238,7 +238,7 @@ Test(full_fork, forks_go_on_and_the_parent_stays_as_it_was)
 	console_run(&console, "mem write 0x%" PRIx64 " 8192 11", video);
 	console_run(&console, "mem write 0xe8000 4096 12");
 	console_run(&console, "disk write /dev/vda 0 8 13");
-	console_wait(&console, 0, "tick 3\n", 20000);
+	console_wait(&console, 0, "tick 3\n", 60000);
 
 	OK(lf_domain_freeze(parent, &snapshot, &error));
 	console_drain(&console, 50);
@@ -322,7 +322,7 @@ Test(full_fork, forks_go_on_and_the_parent_stays_as_it_was)
 
 		snprintf(next, sizeof(next), "tick %u\n",
 		    ticks_check(console.text) + 2);
-		console_wait(&console, 0, next, 20000);
+		console_wait(&console, 0, next, 60000);
 		ticks_check(console.text);
 	}
 	console_run(&console, "disk write /dev/vda 0 8 17");

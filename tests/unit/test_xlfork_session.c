@@ -158,7 +158,7 @@ stop_server(void)
 }
 
 /* The stand-in goes even when a test fails. */
-TestSuite(session, .fini = stop_server, .timeout = 20);
+TestSuite(session, .fini = stop_server, .timeout = 120);
 
 static int
 run(const char *line)
