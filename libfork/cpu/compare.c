@@ -147,11 +147,16 @@ compare_nested(const struct cpu_state *wanted, const struct cpu_state *found,
 	return 0;
 }
 
-/* Derived from others (PPR) or counting by itself (the current count). */
+/*
+ * Derived from others (PPR), counting by itself (the current count), or told
+ * by KVM and not by a load: the version says whether EOIs can be kept from an
+ * IOAPIC, which KVM offers only where it has none inside.
+ */
 static bool
 lapic_register_runs(unsigned reg)
 {
-	return reg == CPU_LAPIC_PPR || reg == CPU_LAPIC_TIMER_CURRENT;
+	return reg == CPU_LAPIC_VERSION || reg == CPU_LAPIC_PPR ||
+	       reg == CPU_LAPIC_TIMER_CURRENT;
 }
 
 static int

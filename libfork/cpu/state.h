@@ -115,6 +115,7 @@ struct cpu_lapic {
 
 /* Registers by their place in the page (SDM volume 3, 11.4). */
 #define CPU_LAPIC_ID            0x020
+#define CPU_LAPIC_VERSION       0x030
 #define CPU_LAPIC_PPR           0x0a0
 #define CPU_LAPIC_LVT_TIMER     0x320
 #define CPU_LAPIC_TIMER_INITIAL 0x380

@@ -1,6 +1,10 @@
 libfork_sources += \
 	libfork/snapshot/builder.c \
+	libfork/snapshot/chips_json.c \
+	libfork/snapshot/chips_json.h \
 	libfork/snapshot/devstate.c \
+	libfork/snapshot/hex_json.c \
+	libfork/snapshot/hex_json.h \
 	libfork/snapshot/manifest.c \
 	libfork/snapshot/manifest.h \
 	libfork/snapshot/regs.c \

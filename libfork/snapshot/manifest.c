@@ -15,6 +15,7 @@
 #include "base/sys.h"
 #include "cpu/cpuid.h"
 #include "cpu/state.h"
+#include "snapshot/chips_json.h"
 #include "snapshot/vcpu_json.h"
 
 #define FORMAT 1
@@ -154,6 +155,9 @@ manifest_write(const struct lf_snapshot *snapshot)
 		r |= json_object_set_new(object, "delta", delta_write(image));
 	r |= json_object_set_new(
 	    object, "irqchip", json_string(irqchip_names[snapshot->irqchip]));
+	if (snapshot->chips != NULL)
+		r |= json_object_set_new(
+		    object, "chips", chips_json_write(snapshot->chips));
 	if (snapshot->cpuid != NULL)
 		r |= json_object_set_new(
 		    object, "cpuid", cpuid_json_write(snapshot->cpuid));
@@ -460,6 +464,19 @@ irqchip_read(const json_t *manifest, enum lf_irqchip *ret_irqchip,
 	    name != NULL ? name : "?");
 }
 
+static int
+chips_read(const json_t *manifest, struct cpu_chips **ret_chips,
+    struct lf_error *error)
+{
+	const json_t *object = json_object_get(manifest, "chips");
+	int rc;
+
+	if (object == NULL)
+		return 0;
+	rc = chips_json_read(object, ret_chips, error);
+	return rc < 0 ? error_prefix(error, rc, "manifest") : 0;
+}
+
 int
 manifest_read(const json_t *manifest, const int *fds, size_t fd_count,
     struct lf_snapshot **ret_snapshot, struct lf_error *error)
@@ -485,6 +502,8 @@ manifest_read(const json_t *manifest, const int *fds, size_t fd_count,
 		rc = delta_read(manifest, snapshot->image, &files, error);
 	if (rc == 0)
 		rc = irqchip_read(manifest, &snapshot->irqchip, error);
+	if (rc == 0)
+		rc = chips_read(manifest, &snapshot->chips, error);
 	if (rc == 0)
 		rc = vcpus_read(manifest, snapshot, error);
 	if (rc == 0)

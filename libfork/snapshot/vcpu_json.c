@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * vCPU states and CPUID tables in JSON. Numbers of 64 bits are hexadecimal
- * strings, because JSON's integers are signed.
+ * vCPU states and CPUID tables in JSON.
  */
 #include "snapshot/vcpu_json.h"
 
@@ -15,87 +14,10 @@
 #include "cpu/cpuid.h"
 #include "cpu/fields.h"
 #include "cpu/state.h"
+#include "snapshot/hex_json.h"
 
 /* No XSAVE image of any CPU is larger. */
 #define XSAVE_MAX (64U << 10)
-
-/* --- pieces --- */
-
-static json_t *
-number_write(uint64_t value)
-{
-	return json_sprintf("0x%" PRIx64, value);
-}
-
-static int
-number_read(const json_t *value, const char *name, uint64_t max,
-    uint64_t *ret_value, struct lf_error *error)
-{
-	const char *text = json_string_value(value);
-	char *end = NULL;
-
-	if (text == NULL || strncmp(text, "0x", 2) != 0 || text[2] == '\0' ||
-	    strlen(text) > 18)
-		return error_set(error, EBADMSG,
-		    "field '%s' is missing or no hexadecimal number", name);
-	*ret_value = strtoull(text, &end, 16);
-	if (*end != '\0' || *ret_value > max)
-		return error_set(error, EBADMSG,
-		    "field '%s' is no hexadecimal number up to 0x%" PRIx64,
-		    name, max);
-	return 0;
-}
-
-static json_t *
-bytes_write(const uint8_t *bytes, size_t len)
-{
-	static const char digits[] = "0123456789abcdef";
-	char *text = sys.malloc(2 * len + 1);
-	json_t *value;
-	size_t i;
-
-	if (text == NULL)
-		return NULL;
-	for (i = 0; i < len; i++) {
-		text[2 * i] = digits[bytes[i] >> 4];
-		text[2 * i + 1] = digits[bytes[i] & 15];
-	}
-	value = json_stringn(text, 2 * len);
-	free(text);
-	return value;
-}
-
-static int
-digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return -1;
-}
-
-static int
-bytes_read(const json_t *value, const char *name, uint8_t *bytes, size_t len,
-    struct lf_error *error)
-{
-	const char *text = json_string_value(value);
-	size_t i;
-
-	if (text == NULL || json_string_length(value) != 2 * len)
-		return error_set(error, EBADMSG,
-		    "field '%s' is not %zu hexadecimal bytes", name, len);
-	for (i = 0; i < len; i++) {
-		int high = digit(text[2 * i]), low = digit(text[2 * i + 1]);
-
-		if (high < 0 || low < 0)
-			return error_set(error, EBADMSG,
-			    "field '%s' is not hexadecimal at byte %zu", name,
-			    i);
-		bytes[i] = (uint8_t)(high << 4 | low);
-	}
-	return 0;
-}
 
 /* --- fields --- */
 
@@ -121,31 +43,10 @@ static const struct {
 
 #define MORE_COUNT (sizeof(more_fields) / sizeof(more_fields[0]))
 
-static uint64_t
-load(const void *from, uint8_t size)
-{
-	uint64_t value = 0;
-
-	memcpy(&value, from, size);
-	return value;
-}
-
-static void
-store(void *to, uint8_t size, uint64_t value)
-{
-	memcpy(to, &value, size);
-}
-
-static uint64_t
-largest(uint8_t size)
-{
-	return size >= 8 ? UINT64_MAX : (1ULL << 8 * size) - 1;
-}
-
 static json_t *
 segment_write(const struct cpu_segment *s)
 {
-	return json_pack("[o,i,i,i,i,i,i,i,i,i,i,i]", number_write(s->base),
+	return json_pack("[o,i,i,i,i,i,i,i,i,i,i,i]", hex_number_write(s->base),
 	    (int)s->limit, s->selector, s->type, s->present, s->dpl, s->db,
 	    s->s, s->l, s->g, s->avl, s->unusable);
 }
@@ -164,7 +65,7 @@ segment_read(const json_t *value, const char *name, struct cpu_segment *s,
 	if (json_array_size(value) != 12)
 		return error_set(
 		    error, EBADMSG, "field '%s' is no segment", name);
-	rc = number_read(
+	rc = hex_number_read(
 	    json_array_get(value, 0), name, UINT64_MAX, &base, error);
 	if (rc < 0)
 		return rc;
@@ -219,13 +120,13 @@ fields_write(const struct cpu_state *state, json_t *object)
 		r = json_object_set_new(object, name,
 		    field->kind == CPU_FIELD_SEGMENT
 			? segment_write((const void *)at)
-			: number_write(load(at, field->size)));
+			: hex_field_write(at, field->size));
 	}
 	for (i = 0; i < MORE_COUNT && r == 0; i++)
 		if (state->groups & 1U << more_fields[i].group)
 			r = json_object_set_new(object, more_fields[i].name,
-			    number_write(load(base + more_fields[i].offset,
-				more_fields[i].size)));
+			    hex_field_write(base + more_fields[i].offset,
+				more_fields[i].size));
 	return r;
 }
 
@@ -235,7 +136,6 @@ fields_read(
 {
 	char *base = (char *)state;
 	char name[64];
-	uint64_t value;
 	size_t i;
 	int rc = 0;
 
@@ -250,20 +150,16 @@ fields_read(
 			    (void *)(base + field->offset), error);
 			continue;
 		}
-		rc = number_read(json_object_get(object, name), name,
-		    largest(field->size), &value, error);
-		if (rc == 0)
-			store(base + field->offset, field->size, value);
+		rc = hex_field_read(json_object_get(object, name), name,
+		    base + field->offset, field->size, error);
 	}
 	for (i = 0; i < MORE_COUNT && rc == 0; i++) {
 		if (!(state->groups & 1U << more_fields[i].group))
 			continue;
-		rc = number_read(json_object_get(object, more_fields[i].name),
-		    more_fields[i].name, largest(more_fields[i].size), &value,
-		    error);
-		if (rc == 0)
-			store(base + more_fields[i].offset, more_fields[i].size,
-			    value);
+		rc =
+		    hex_field_read(json_object_get(object, more_fields[i].name),
+			more_fields[i].name, base + more_fields[i].offset,
+			more_fields[i].size, error);
 	}
 	return rc;
 }
@@ -279,7 +175,7 @@ msrs_write(const struct cpu_msrs *msrs)
 	for (i = 0; i < msrs->count; i++)
 		if (json_array_append_new(array,
 			json_pack("[I,o]", (json_int_t)msrs->entry[i].index,
-			    number_write(msrs->entry[i].value))) < 0) {
+			    hex_number_write(msrs->entry[i].value))) < 0) {
 			json_decref(array);
 			return NULL;
 		}
@@ -304,7 +200,7 @@ msrs_read(struct cpu_msrs *msrs, const json_t *array, struct lf_error *error)
 		    json_integer_value(index) > UINT32_MAX)
 			return error_set(error, EBADMSG,
 			    "field 'msrs': element %zu has no index", i);
-		rc = number_read(
+		rc = hex_number_read(
 		    json_array_get(pair, 1), "msrs", UINT64_MAX, &value, error);
 		if (rc < 0)
 			return rc;
@@ -326,13 +222,14 @@ blobs_write(const struct cpu_state *state, json_t *object)
 
 	if (state->groups & CPU_GROUP_XSAVE)
 		r |= json_object_set_new(object, "xsave",
-		    bytes_write(state->xsave.bytes, state->xsave.len));
+		    hex_bytes_write(state->xsave.bytes, state->xsave.len));
 	if (state->groups & CPU_GROUP_LAPIC)
 		r |= json_object_set_new(object, "lapic",
-		    bytes_write(state->lapic.regs, sizeof(state->lapic.regs)));
+		    hex_bytes_write(
+			state->lapic.regs, sizeof(state->lapic.regs)));
 	if (state->groups & CPU_GROUP_NESTED)
 		r |= json_object_set_new(object, "nested",
-		    bytes_write(
+		    hex_bytes_write(
 			state->nested.header, sizeof(state->nested.header)));
 	if (state->groups & CPU_GROUP_MSRS)
 		r |= json_object_set_new(
@@ -347,13 +244,13 @@ blobs_read(
 	int rc = 0;
 
 	if (state->groups & CPU_GROUP_XSAVE)
-		rc = bytes_read(json_object_get(object, "xsave"), "xsave",
+		rc = hex_bytes_read(json_object_get(object, "xsave"), "xsave",
 		    state->xsave.bytes, state->xsave.len, error);
 	if (rc == 0 && (state->groups & CPU_GROUP_LAPIC))
-		rc = bytes_read(json_object_get(object, "lapic"), "lapic",
+		rc = hex_bytes_read(json_object_get(object, "lapic"), "lapic",
 		    state->lapic.regs, sizeof(state->lapic.regs), error);
 	if (rc == 0 && (state->groups & CPU_GROUP_NESTED))
-		rc = bytes_read(json_object_get(object, "nested"), "nested",
+		rc = hex_bytes_read(json_object_get(object, "nested"), "nested",
 		    state->nested.header, sizeof(state->nested.header), error);
 	if (rc == 0 && (state->groups & CPU_GROUP_MSRS))
 		rc = msrs_read(

@@ -28,6 +28,10 @@ unit_tests += tests/unit/test_control
 tests_unit_test_control_CPPFLAGS = $(test_cppflags)
 tests_unit_test_control_LDADD = tests/lib/libtest.la libfork/control/libcontrol.la $(test_libs)
 
+unit_tests += tests/unit/test_cpu_chips
+tests_unit_test_cpu_chips_CPPFLAGS = $(test_cppflags)
+tests_unit_test_cpu_chips_LDADD = tests/lib/libtest.la $(test_libs)
+
 unit_tests += tests/unit/test_cpu_sections
 tests_unit_test_cpu_sections_CPPFLAGS = $(test_cppflags)
 tests_unit_test_cpu_sections_LDADD = tests/lib/libtest.la $(test_libs)
