@@ -218,7 +218,9 @@ timeout 60 "$xlfork" console pty <in >console.out 2>err &
 console=$!
 exec 9>in
 # Nobody listens to a pty before it is open, and it keeps nothing for them.
-listens() { ls -l /proc/"$(pgrep -P $console)"/fd 2>/dev/null | grep -q /dev/pts/; }
+listens() {
+	readlink /proc/"$(pgrep -P $console)"/fd/* 2>/dev/null | grep -q /dev/pts/
+}
 until_ok listens
 x unpause pty
 ok "a console in a pipe shows the guest from its first line" \
