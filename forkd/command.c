@@ -211,7 +211,7 @@ on_forwarded(void *opaque, const struct lf_error *error, json_t *result,
 }
 
 static void
-forward(struct client *client, struct domain *domain,
+forward_for(int timeout_ms, struct client *client, struct domain *domain,
     struct peer_request *request, enum role_command_id command,
     json_t *take_arguments, const int *fds, size_t fd_count)
 {
@@ -232,7 +232,16 @@ forward(struct client *client, struct domain *domain,
 	}
 	*f = (struct forward){client->daemon, request, domain->id};
 	peer_call(domain->link, role_commands[command].name, take_arguments,
-	    fds, fd_count, FORWARD_MS, on_forwarded, f);
+	    fds, fd_count, timeout_ms, on_forwarded, f);
+}
+
+static void
+forward(struct client *client, struct domain *domain,
+    struct peer_request *request, enum role_command_id command,
+    json_t *take_arguments, const int *fds, size_t fd_count)
+{
+	forward_for(FORWARD_MS, client, domain, request, command,
+	    take_arguments, fds, fd_count);
 }
 
 static void
@@ -266,7 +275,15 @@ static void
 freeze(
     struct client *client, struct domain *domain, struct peer_request *request)
 {
-	forward(client, domain, request, ROLE_FREEZE, NULL, NULL, 0);
+	const json_t *timeout = json_object_get(request->arguments, "timeout");
+	json_t *arguments = json_object();
+
+	/* The domain process knows which domain is meant: itself. */
+	if (request->arguments != NULL)
+		json_object_update(arguments, request->arguments);
+	json_object_del(arguments, "domain");
+	forward_for(FORWARD_MS + (int)json_integer_value(timeout) * 1000,
+	    client, domain, request, ROLE_FREEZE, arguments, NULL, 0);
 }
 
 static void

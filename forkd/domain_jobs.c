@@ -4,7 +4,9 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <libfork/domain_config.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +17,10 @@
 
 /* How long the other end of a lease may take to read the snapshot. */
 #define SEND_SECONDS 30
+
+/* How long a guest may take to arrive at an address, if nothing else is said.
+ */
+#define ARRIVE_SECONDS 60
 
 static json_t *
 argument(const struct job *job, const char *name)
@@ -150,15 +156,66 @@ shutdown_(struct domain_process *p, struct job *job, struct lf_error *error)
 	return lf_domain_shutdown(p->domain, error);
 }
 
+/* "0x" and hexadecimal digits, nothing else. */
+static int
+address_argument(
+    const struct job *job, uint64_t *ret_address, struct lf_error *error)
+{
+	const char *text = json_string_value(argument(job, "at"));
+	size_t digits = strspn(text, "0123456789abcdefx");
+
+	if (strncmp(text, "0x", 2) != 0 || text[2] == '\0' ||
+	    strchr(text + 2, 'x') != NULL || text[digits] != '\0')
+		return error_set(error, EINVAL,
+		    "'%.32s' is no address: 0x and hexadecimal digits are "
+		    "wanted",
+		    text);
+	*ret_address = strtoull(text, NULL, 16);
+	return 0;
+}
+
+static int
+freeze_at(struct domain_process *p, struct job *job,
+    struct lf_snapshot **ret_snapshot, struct lf_error *error)
+{
+	const json_t *timeout = argument(job, "timeout");
+	const json_t *cr3 = argument(job, "cr3");
+	struct lf_freeze_at at = {
+	    .match_cr3 = cr3 != NULL,
+	    .cr3 = (uint64_t)json_integer_value(cr3),
+	    .count = (uint64_t)json_integer_value(argument(job, "arrivals")),
+	    .timeout_ms = ARRIVE_SECONDS * 1000,
+	};
+	struct lf_arrival arrival;
+	char address[24];
+	int rc;
+
+	if (timeout != NULL)
+		at.timeout_ms = (int)json_integer_value(timeout) * 1000;
+	rc = address_argument(job, &at.address, error);
+	if (rc == 0)
+		rc = lf_domain_freeze_at(
+		    p->domain, &at, ret_snapshot, &arrival, error);
+	if (rc < 0)
+		return rc;
+	snprintf(address, sizeof(address), "0x%" PRIx64, at.address);
+	job->result = json_pack("{s:I, s:s, s:I, s:I}", "vcpu",
+	    (json_int_t)arrival.vcpu, "address", address, "cr3",
+	    (json_int_t)arrival.cr3, "arrivals", (json_int_t)arrival.arrivals);
+	return 0;
+}
+
 static int
 freeze(struct domain_process *p, struct job *job, struct lf_error *error)
 {
 	struct lf_snapshot *snapshot = NULL;
 	int rc;
 
-	(void)job;
 	/* The domain keeps a reference of its own. */
-	rc = lf_domain_freeze(p->domain, &snapshot, error);
+	if (argument(job, "at") != NULL)
+		rc = freeze_at(p, job, &snapshot, error);
+	else
+		rc = lf_domain_freeze(p->domain, &snapshot, error);
 	if (rc == 0)
 		lf_snapshot_unref(snapshot);
 	return rc;

@@ -28,6 +28,14 @@ static const struct control_argument fork_[] = {
     END,
 };
 
+static const struct control_argument freeze[] = {
+    {"at", CONTROL_STRING, false, 18, "run to this address first"},
+    {"cr3", CONTROL_UINT, false, (1ULL << 52) - 1, "with this page table"},
+    {"arrivals", CONTROL_UINT, false, INT32_MAX, "for the Nth time"},
+    {"timeout", CONTROL_UINT, false, CONTROL_FREEZE_SECONDS_MAX, "seconds"},
+    END,
+};
+
 static const struct control_argument save_devstate[] = {
     {"fd", CONTROL_FD, true, 0, "file to write"},
     END,
@@ -46,7 +54,7 @@ const struct role_command role_commands[ROLE_COMMAND_COUNT] = {
     [ROLE_PAUSE] = {"pause", none},
     [ROLE_UNPAUSE] = {"unpause", none},
     [ROLE_SHUTDOWN] = {"shutdown", none},
-    [ROLE_FREEZE] = {"freeze", none},
+    [ROLE_FREEZE] = {"freeze", freeze},
     [ROLE_SAVE_DEVSTATE] = {"save-devstate", save_devstate},
     [ROLE_SEND_SNAPSHOT] = {"send-snapshot", send_snapshot},
 };

@@ -13,21 +13,10 @@
 
 #include "base/error.h"
 #include "base/sys.h"
+#include "xlfork/commands_freeze.h"
 #include "xlfork/config_file.h"
 #include "xlfork/output_file.h"
 #include "xlfork/session.h"
-
-static int
-freeze(const struct invocation *call, struct lf_error *error)
-{
-	json_t *arguments;
-	int rc;
-
-	rc = session_domain("domain", call->words[0], &arguments, error);
-	if (rc < 0)
-		return rc;
-	return session_single("freeze", arguments, "freezing", NULL, error);
-}
 
 static int
 save_devstate(const struct invocation *call, struct lf_error *error)
@@ -281,9 +270,11 @@ const struct command fork_commands[] = {
 	"and shares the parent's memory until one of them writes. The parent "
 	"is frozen for it, if it is not frozen yet. Prints each fork's id on "
 	"a line."},
-    {"freeze", freeze, NULL, "DOMAIN", 1, 1,
+    {"freeze", command_freeze, freeze_options, "DOMAIN", 1, 1,
 	"pause a domain and make its snapshot",
-	"Forks start from the snapshot; 'unpause' drops it."},
+	"Forks start from the snapshot; 'unpause' drops it. With --at, the "
+	"domain first runs until one of its virtual CPUs is about to execute "
+	"the instruction there; which one it was is printed."},
     {"save-devstate", save_devstate, NULL, "DOMAIN FILE", 2, 2,
 	"write a domain's device state to a file",
 	"The domain is frozen for it, if it is not frozen yet. "

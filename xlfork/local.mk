@@ -13,6 +13,8 @@ xlfork_libxlfork_la_SOURCES = \
 	xlfork/commands_devstate.c \
 	xlfork/commands_domain.c \
 	xlfork/commands_fork.c \
+	xlfork/commands_freeze.c \
+	xlfork/commands_freeze.h \
 	xlfork/commands_host.c \
 	xlfork/commands_look.c \
 	xlfork/config_file.c \

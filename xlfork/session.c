@@ -66,7 +66,7 @@ session_call(struct session *s, const char *command, json_t *take_arguments,
 		debug_json(command, take_arguments);
 	progress_begin(&progress, doing);
 	rc = control_client_call(s->client, command, take_arguments, fds, &wait,
-	    SESSION_WORK_MS, &result, error);
+	    s->work_ms > 0 ? s->work_ms : SESSION_WORK_MS, &result, error);
 	progress_end(&progress);
 	if (s->debug) {
 		fprintf(stderr, "debug: %s: %s after %.1f ms\n", command,

@@ -16,7 +16,8 @@
 
 struct session {
 	struct control_client *client;
-	bool debug; /* print what is said */
+	bool debug;  /* print what is said */
+	int work_ms; /* how long a call may take; 0: SESSION_WORK_MS */
 };
 
 /* How long forkd may take for what it does at once, and for work. */

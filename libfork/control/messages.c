@@ -58,6 +58,19 @@ static const struct control_argument destroy_arguments[] = {
     END,
 };
 
+static const struct control_argument freeze_arguments[] = {
+    DOMAIN,
+    {"at", CONTROL_STRING, false, 18,
+	"let it run until a vCPU arrives at this address (0x...) first"},
+    {"cr3", CONTROL_UINT, false, (1ULL << 52) - 1,
+	"... with this page table; without it with any"},
+    {"arrivals", CONTROL_UINT, false, INT32_MAX,
+	"... for the Nth time; 1 without it"},
+    {"timeout", CONTROL_UINT, false, CONTROL_FREEZE_SECONDS_MAX,
+	"... within so many seconds; 60 without it"},
+    END,
+};
+
 static const struct control_argument devstate_arguments[] = {
     DOMAIN,
     {"fd", CONTROL_FD, true, 0, "the file to write, open for writing"},
@@ -115,8 +128,9 @@ const struct control_command control_commands[CONTROL_COMMAND_COUNT] = {
 	"the domain's serial port",
 	"{type: pty|socket|file, path, fd: 0} with an open descriptor; a file "
 	"is open for reading"},
-    [CONTROL_FREEZE] = {"freeze", CONTROL_RUNNING | CONTROL_PAUSED, only_domain,
-	"pause a domain and make its snapshot", "{id, name}"},
+    [CONTROL_FREEZE] = {"freeze", CONTROL_RUNNING | CONTROL_PAUSED,
+	freeze_arguments, "pause a domain and make its snapshot",
+	"{id, name}; with \"at\" also {vcpu, address, cr3, arrivals}"},
     [CONTROL_SAVE_DEVSTATE] = {"save-devstate", CONTROL_ALIVE,
 	devstate_arguments,
 	"write the snapshot's device state to a file; freezes the domain if "

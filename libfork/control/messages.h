@@ -20,6 +20,9 @@
 #include <jansson.h>
 #include <libfork/error.h>
 
+/* How long "freeze" may let a domain run to an address, at most. */
+#define CONTROL_FREEZE_SECONDS_MAX 3600
+
 /* The states of a domain, as bits so that a command can name several. */
 enum control_state {
 	CONTROL_RUNNING = 1 << 0,

@@ -31,6 +31,12 @@ struct domain_backend {
 	/* The domain is paused; the snapshot is handed over. */
 	int (*freeze)(struct lf_domain *domain,
 	    struct lf_snapshot **ret_snapshot, struct lf_error *error);
+	/*
+	 * Runs the domain, which is paused or running, up to an address, where
+	 * it stands still. On failure it is what it was.
+	 */
+	int (*arrive)(struct lf_domain *domain, const struct lf_freeze_at *at,
+	    struct lf_arrival *ret_arrival, struct lf_error *error);
 	/* domain->frozen is dropped by domain.c afterwards. */
 	int (*thaw)(struct lf_domain *domain, struct lf_error *error);
 	int (*pause)(struct lf_domain *domain, struct lf_error *error);

@@ -39,6 +39,7 @@ static const char *const state_names[] = {
 
 enum verb {
 	VERB_FREEZE,
+	VERB_ARRIVE,
 	VERB_THAW,
 	VERB_PAUSE,
 	VERB_UNPAUSE,
@@ -62,6 +63,7 @@ static const struct {
 	unsigned states;
 } verbs[VERB_COUNT] = {
     [VERB_FREEZE] = {"frozen", IN(PAUSED) | IN(RUNNING) | IN(FROZEN)},
+    [VERB_ARRIVE] = {"run to an address", IN(PAUSED) | IN(RUNNING)},
     [VERB_THAW] = {"thawed", IN(FROZEN)},
     [VERB_PAUSE] = {"paused", IN(PAUSED) | IN(RUNNING)},
     [VERB_UNPAUSE] = {"unpaused", IN(PAUSED) | IN(RUNNING)},
@@ -300,6 +302,21 @@ lf_domain_freeze(struct lf_domain *domain, struct lf_snapshot **ret_snapshot,
 	set_state(domain, LF_DOMAIN_FROZEN);
 	*ret_snapshot = lf_snapshot_ref(domain->frozen);
 	return 0;
+}
+
+int
+lf_domain_freeze_at(struct lf_domain *domain, const struct lf_freeze_at *at,
+    struct lf_snapshot **ret_snapshot, struct lf_arrival *ret_arrival,
+    struct lf_error *error)
+{
+	int rc;
+
+	CHECK(domain, VERB_ARRIVE, arrive, error);
+	rc = domain->backend->arrive(domain, at, ret_arrival, error);
+	if (rc < 0)
+		return rc;
+	set_state(domain, LF_DOMAIN_PAUSED);
+	return lf_domain_freeze(domain, ret_snapshot, error);
 }
 
 int

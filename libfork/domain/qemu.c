@@ -13,6 +13,7 @@
 #include "domain/backend.h"
 #include "domain/qemu_domain.h"
 #include "qemu/program.h"
+#include "qemu/run_until.h"
 #include "snapshot/snapshot.h"
 
 static struct qemu_domain *
@@ -71,6 +72,47 @@ backend_freeze(struct lf_domain *domain, struct lf_snapshot **ret_snapshot,
 			return rc;
 	}
 	*ret_snapshot = lf_snapshot_ref(qemu->stopped_at);
+	return 0;
+}
+
+static int backend_unpause(struct lf_domain *domain, struct lf_error *error);
+
+static int
+backend_arrive(struct lf_domain *domain, const struct lf_freeze_at *at,
+    struct lf_arrival *ret_arrival, struct lf_error *error)
+{
+	struct qemu_domain *qemu = qemu_of(domain);
+	struct run_until_options options = {
+	    .address = at->address,
+	    .method = qemu->config->accelerator == LF_ACCELERATOR_TCG ||
+			      at->breakpoints
+			  ? RUN_UNTIL_BREAKPOINT
+			  : RUN_UNTIL_LOOP,
+	    .match_cr3 = at->match_cr3,
+	    .cr3 = at->cr3,
+	    .count = at->count,
+	    .timeout_ms = at->timeout_ms,
+	};
+	struct run_until_result result;
+	bool woken = qemu->stopped_at != NULL;
+	int rc = 0;
+
+	/* After a freeze only `cont` makes the disks QEMU's again. */
+	if (woken)
+		rc = backend_unpause(domain, error);
+	if (rc < 0)
+		return rc;
+	rc = run_until(qemu->qmp, &options, &result, error);
+	if (rc < 0) {
+		if (woken)
+			qmp_execute(qemu->qmp, "stop", NULL, NULL, NULL);
+		return qemu_explain(qemu, rc, error);
+	}
+	*ret_arrival = (struct lf_arrival){
+	    .vcpu = result.vcpu,
+	    .arrivals = result.arrivals,
+	    .cr3 = result.cr3,
+	};
 	return 0;
 }
 
@@ -320,6 +362,7 @@ const struct domain_backend domain_backend_qemu = {
     .fork = backend_fork,
     .free = backend_free,
     .freeze = backend_freeze,
+    .arrive = backend_arrive,
     .thaw = backend_thaw,
     .pause = backend_pause,
     .unpause = backend_unpause,

@@ -518,19 +518,21 @@ look(struct run_until *run, struct run_until_result *ret_result,
 static int
 timed_out(const struct run_until *run, struct lf_error *error)
 {
+	const char *now = run->was_running ? "runs on" : "is paused again";
+
 	if (run->options.method == RUN_UNTIL_LOOP && !run->located)
 		return error_set(error, ETIMEDOUT,
 		    "0x%" PRIx64 " was mapped on no vCPU%s within %d ms; the "
-		    "guest runs on",
+		    "guest %s",
 		    run->options.address,
 		    run->options.match_cr3 ? " with that CR3" : "",
-		    run->options.timeout_ms);
+		    run->options.timeout_ms, now);
 	return error_set(error, ETIMEDOUT,
 	    "0x%" PRIx64 " was reached %" PRIu64 " of %" PRIu64
-	    " times%s within %d ms; the guest runs on",
+	    " times%s within %d ms; the guest %s",
 	    run->options.address, run->arrivals, run->options.count,
 	    run->options.match_cr3 ? " with that CR3" : "",
-	    run->options.timeout_ms);
+	    run->options.timeout_ms, now);
 }
 
 int

@@ -5,8 +5,9 @@
  * through QEMU's gdb stub over a socketpair.
  *
  * Afterwards QEMU is in run state "debug", nothing of the stub is left, the
- * guest's memory is as it was. When it fails, the guest runs on: a breakpoint
- * or byte that was placed is taken back. Knows nothing of domains or symbols.
+ * guest's memory is as it was. When it fails, a guest that ran runs on, one
+ * that stood stands again: a breakpoint or byte that was placed is taken back.
+ * Knows nothing of domains or symbols.
  */
 #ifndef QEMU_RUN_UNTIL_H
 #define QEMU_RUN_UNTIL_H

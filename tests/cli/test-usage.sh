@@ -80,6 +80,28 @@ row 2 "fork-vm: -n and -C exclude each other: one configuration is one fork's" \
 row 2 "create: --dry-run starts nothing, so it goes with no other option" \
 	create --dry-run -p x.cfg
 
+for option in '--symbols x' '--slide 1' '--cr3 0x1000' '--count 2' '--timeout 3'; do
+	# shellcheck disable=SC2086 # an option and its value
+	row 2 "freeze: ${option%% *} goes with --at, which is missing" \
+		freeze $option web
+done
+row 2 "freeze: --slide goes with --symbols: addresses are not moved" \
+	freeze --at 0x1000 --slide 0x1000 web
+row 2 "freeze: --at 'do_exit' is no address; --symbols FILE says where symbols are" \
+	freeze --at do_exit web
+row 2 "freeze: --count '0' is not a number from 1 to 2147483647" \
+	freeze --at 0x1000 --count 0 web
+row 2 "freeze: --timeout '0' is not a number from 1 to 3600" \
+	freeze --at 0x1000 --timeout 0 web
+row 2 "freeze: --timeout '3601' is not a number from 1 to 3600" \
+	freeze --at 0x1000 --timeout 3601 web
+row 2 "freeze: --cr3 '0x10000000000000' is not a number from 0 to 0xfffffffffffff, decimal or with 0x" \
+	freeze --at 0x1000 --cr3 0x10000000000000 web
+row 2 "freeze: --cr3 '-4096' is not a number from 0 to 0xfffffffffffff, decimal or with 0x" \
+	freeze --at 0x1000 --cr3 -4096 web
+row 2 "freeze: --slide 'far' is not a number from 0 to 0xffffffffffffffff, decimal or with 0x" \
+	freeze --at do_exit --symbols x --slide far web
+
 # What a later version will do.
 row 1 "fork-vm: --launch-dm no is not in this version; only 'yes' is" \
 	fork-vm --launch-dm no web
@@ -104,6 +126,10 @@ row 1 "forkd did not start: cannot start '$dir/no-forkd': No such file or direct
 	list
 mkdir -p "$dir/run"
 chmod 755 "$dir/run"
+
+row 1 "freeze: cannot open symbols '$dir/none': No such file or directory" \
+	freeze --at do_exit --symbols "$dir/none" web
+row 1 "'0x12x' is not an address: a number (0x... or decimal), a symbol, or symbol+offset wanted" freeze --at 0x12x web
 
 # Help and versions are for people who have no daemon yet.
 says() {

@@ -158,6 +158,41 @@ LF_API struct lf_snapshot *lf_domain_origin(const struct lf_domain *domain);
 LF_API int lf_domain_freeze(struct lf_domain *domain,
     struct lf_snapshot **ret_snapshot, struct lf_error *error);
 
+/* Where lf_domain_freeze_at() lets a guest run to. */
+struct lf_freeze_at {
+	uint64_t address; /* guest-virtual */
+	bool match_cr3;   /* only an arrival with the page table `cr3` counts */
+	uint64_t cr3;     /* bits 12 to 51 count, the PCID does not */
+	uint64_t count;   /* the count-th arrival; 0 is 1 */
+	int timeout_ms;   /* for all of it; negative: none */
+	/*
+	 * This host's KVM reports hardware breakpoints (LF_HOST_INT3 is a good
+	 * sign). Without it, a domain on KVM has a jump to itself written over
+	 * the instruction, in which vCPUs spin for milliseconds until they are
+	 * found; the bytes are put back. On TCG it is not looked at.
+	 */
+	bool breakpoints;
+};
+
+/* The arrival that counted. */
+struct lf_arrival {
+	unsigned vcpu;     /* that arrived; the others stand anywhere */
+	uint64_t arrivals; /* that matched, this one included */
+	uint64_t cr3;      /* of that vCPU */
+};
+
+/*
+ * Lets a running or paused domain run until a vCPU is about to execute the
+ * instruction at an address, and freezes it there, as lf_domain_freeze(). The
+ * domain was in that instant nowhere else: the vCPU stands at the address.
+ * -ETIMEDOUT: it did not arrive in time; then, and after other errors, the
+ * domain is what it was before, or, if it had arrived, paused. -ENOTSUP on a
+ * domain without device model. Blocks; nobody may use the domain meanwhile.
+ */
+LF_API int lf_domain_freeze_at(struct lf_domain *domain,
+    const struct lf_freeze_at *at, struct lf_snapshot **ret_snapshot,
+    struct lf_arrival *ret_arrival, struct lf_error *error);
+
 /*
  * Lets a frozen domain go on; it is paused. A `qemu` domain's memory is its
  * snapshot's, so -EBUSY as long as anybody else holds that.
