@@ -12,6 +12,7 @@ dist_man_MANS += \
 	docs/man/lf_kernel_find.3 \
 	docs/man/lf_memory_read.3 \
 	docs/man/lf_pool_new.3 \
+	docs/man/lf_probes.3 \
 	docs/man/lf_snapshot.3 \
 	docs/man/lf_symbols.3
 

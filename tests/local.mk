@@ -27,7 +27,9 @@ tests_lib_libtest_la_SOURCES = \
 	tests/lib/guest_vm.h \
 	tests/lib/micro.c \
 	tests/lib/micro.h \
-	tests/lib/micro_code.S
+	tests/lib/micro_code.S \
+	tests/lib/micro_image.c \
+	tests/lib/micro_image.h
 tests_lib_libtest_la_CPPFLAGS = $(test_cppflags)
 
 include tests/cli/local.mk

@@ -11,6 +11,16 @@
 
 #include <libfork/domain.h>
 
+struct layer;
+struct ram_image;
+
+/* What is done with a probe in one domain's own memory. */
+enum domain_patch {
+	DOMAIN_PATCH_FOLLOW, /* be as in the layer, also where it is private */
+	DOMAIN_PATCH_ARM,    /* armed here, until the next reset */
+	DOMAIN_PATCH_LIFT,   /* not armed here, until the next reset */
+};
+
 struct domain_backend {
 	enum lf_backend id;
 	const char *name;
@@ -62,6 +72,17 @@ struct domain_backend {
 	    struct lf_vcpu_regs *ret_regs, struct lf_error *error);
 	int (*write_regs)(struct lf_domain *domain, unsigned vcpu,
 	    const struct lf_vcpu_regs *regs, struct lf_error *error);
+	/* The image that the domain's memory shows, not a new reference. */
+	int (*get_image)(struct lf_domain *domain, struct ram_image **ret_image,
+	    struct lf_error *error);
+	/* Shows the layer's pages, and those that were added to it since. */
+	int (*set_layer)(struct lf_domain *domain, struct layer *layer,
+	    struct lf_error *error);
+	/* Where in the snapshot's image a guest-physical address lies. */
+	int (*find_place)(struct lf_domain *domain, uint64_t gpa,
+	    uint32_t *ret_file, uint64_t *ret_offset, struct lf_error *error);
+	int (*patch)(struct lf_domain *domain, uint32_t patch,
+	    enum domain_patch how, struct lf_error *error);
 	void (*counters)(
 	    const struct lf_domain *domain, struct lf_counters *ret_counters);
 

@@ -15,6 +15,7 @@
 
 #include "cpu/chips.h"
 #include "cpu/state.h"
+#include "domain/backend.h"
 #include "domain/gang.h"
 #include "kvm/vm.h"
 #include "memory/dirty_set.h"
@@ -59,6 +60,22 @@ struct kvm_domain {
 
 	struct lf_counters counters; /* what is counted here */
 };
+
+/*
+ * kvm_probe.c: if an exit is a probe's, says so in it. KVM_PROBE_GO_ON: it was
+ * the guest's own breakpoint, which the next run delivers.
+ */
+#define KVM_PROBE_GO_ON 1
+int kvm_probe_exit(struct kvm_domain *kvm, struct vcpu *vcpu,
+    struct lf_exit *exit, struct lf_error *error);
+int kvm_backend_get_image(struct lf_domain *domain,
+    struct ram_image **ret_image, struct lf_error *error);
+int kvm_backend_set_layer(
+    struct lf_domain *domain, struct layer *layer, struct lf_error *error);
+int kvm_backend_find_place(struct lf_domain *domain, uint64_t gpa,
+    uint32_t *ret_file, uint64_t *ret_offset, struct lf_error *error);
+int kvm_backend_patch(struct lf_domain *domain, uint32_t patch,
+    enum domain_patch how, struct lf_error *error);
 
 void kvm_domain_free(struct kvm_domain *kvm);
 

@@ -45,6 +45,13 @@ run_vcpu(void *opaque, struct vcpu *vcpu, struct lf_exit *ret_exit,
 			return rc;
 		if (ret_exit->reason == LF_EXIT_IDLE)
 			return GANG_IDLE;
+		if (kvm->view->layer != NULL) {
+			rc = kvm_probe_exit(kvm, vcpu, ret_exit, error);
+			if (rc < 0)
+				return rc;
+			if (rc == KVM_PROBE_GO_ON)
+				continue;
+		}
 		if (kvm->io_policy != LF_IO_IGNORE || !is_access(ret_exit))
 			return VCPU_EXIT;
 		rc = vcpu_answer_nobody(vcpu, error);

@@ -6,10 +6,13 @@ libfork_sources += \
 	libfork/domain/kvm.c \
 	libfork/domain/kvm.h \
 	libfork/domain/kvm_launch.c \
+	libfork/domain/kvm_probe.c \
 	libfork/domain/kvm_reset.c \
 	libfork/domain/kvm_run.c \
 	libfork/domain/pool.c \
 	libfork/domain/pool.h \
+	libfork/domain/probe.c \
+	libfork/domain/probe.h \
 	libfork/domain/vcpu_stream.c \
 	libfork/domain/vcpu_stream.h
 

@@ -88,7 +88,7 @@ end_repetition(struct vcpu *vcpu, struct lf_error *error)
 		return rc;
 	regs.rcx = 1;
 	vcpu->regs_valid = false;
-	return vcpu_try(vcpu, KVM_SET_REGS, &regs, "set registers", error);
+	return vcpu_put_regs(vcpu, &regs, error);
 }
 
 /*

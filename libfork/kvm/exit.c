@@ -175,6 +175,8 @@ lf_exit_name(const struct lf_exit *exit)
 		return "interrupted";
 	case LF_EXIT_ERROR:
 		return "internal error";
+	case LF_EXIT_PROBE:
+		return "probe";
 	}
 	return "unknown";
 }

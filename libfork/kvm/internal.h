@@ -44,7 +44,8 @@ struct vcpu {
 
 	/* run->s.regs.regs are the vCPU's registers. */
 	bool regs_valid;
-	uint64_t iopl; /* RFLAGS.IOPL as set last */
+	uint64_t iopl;  /* RFLAGS.IOPL as set last */
+	bool all_ports; /* KVM gets IOPL 3 instead (vcpu_allow_ports()) */
 	/* Halted with nothing that could wake it: not given to KVM. */
 	bool parked;
 	struct access access;
@@ -135,6 +136,10 @@ size_t vcpu_read_gva(struct vcpu *vcpu, const struct cpu_sregs *sregs,
     uint64_t gva, void *buf, size_t len);
 int vcpu_walk(struct vcpu *vcpu, const struct cpu_sregs *sregs, uint64_t gva,
     struct walk *ret, struct lf_error *error);
+
+/* regs.c: KVM_SET_REGS, with the IOPL that the vCPU runs with. */
+int vcpu_put_regs(
+    struct vcpu *vcpu, const struct cpu_regs *regs, struct lf_error *error);
 
 /* vcpu_state.c: which VALID flags this KVM takes with these events. */
 uint32_t vcpu_events_flags(

@@ -17,6 +17,8 @@ kvm_sources = \
 	libfork/kvm/ioctl.c \
 	libfork/kvm/manners.c \
 	libfork/kvm/memslot.c \
+	libfork/kvm/probe.c \
+	libfork/kvm/probe.h \
 	libfork/kvm/probe_guest.c \
 	libfork/kvm/probe_guest.h \
 	libfork/kvm/regs.c \

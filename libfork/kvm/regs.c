@@ -65,6 +65,8 @@ vcpu_stage(struct vcpu *vcpu, const struct cpu_state *state)
 
 	memcpy(&page->regs, &state->regs, sizeof(page->regs));
 	vcpu->iopl = state->regs.rflags & RFLAGS_IOPL;
+	if (vcpu->all_ports)
+		page->regs.rflags |= RFLAGS_IOPL;
 	memcpy(&page->sregs, &state->sregs,
 	    offsetof(struct kvm_sregs, interrupt_bitmap));
 	memset(page->sregs.interrupt_bitmap, 0,
@@ -101,9 +103,28 @@ vcpu_peek_regs(struct vcpu *vcpu, struct cpu_regs *regs, struct lf_error *error)
 	}
 	memcpy(regs, &vcpu->run->s.regs.regs, sizeof(*regs));
 	/* User mode cannot change it, so it is what was set last. */
-	if (vcpu->device->manners.hides_iopl)
+	if (vcpu->all_ports)
+		regs->rflags &= ~RFLAGS_IOPL;
+	if (vcpu->device->manners.hides_iopl || vcpu->all_ports)
 		regs->rflags |= vcpu->iopl;
 	return 0;
+}
+
+int
+vcpu_put_regs(
+    struct vcpu *vcpu, const struct cpu_regs *regs, struct lf_error *error)
+{
+	struct cpu_regs given = *regs;
+
+	if (vcpu->all_ports)
+		given.rflags |= RFLAGS_IOPL;
+	return vcpu_try(vcpu, KVM_SET_REGS, &given, "set registers", error);
+}
+
+void
+vcpu_allow_ports(struct vcpu *vcpu)
+{
+	vcpu->all_ports = true;
 }
 
 /*
@@ -126,13 +147,14 @@ vcpu_set_regs(
 	vcpu->iopl = regs->rflags & RFLAGS_IOPL;
 	if (staged(vcpu)) {
 		memcpy(&vcpu->run->s.regs.regs, regs, sizeof(*regs));
+		if (vcpu->all_ports)
+			vcpu->run->s.regs.regs.rflags |= RFLAGS_IOPL;
 		return 0;
 	}
 	rc = vcpu_try(
 	    vcpu, KVM_GET_VCPU_EVENTS, &events, "get pending events", error);
 	if (rc == 0)
-		rc = vcpu_try(
-		    vcpu, KVM_SET_REGS, (void *)regs, "set registers", error);
+		rc = vcpu_put_regs(vcpu, regs, error);
 	if (rc == 0)
 		rc = vcpu_try(vcpu, KVM_SET_VCPU_EVENTS, &events,
 		    "set pending events", error);

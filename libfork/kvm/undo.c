@@ -159,8 +159,7 @@ undo_apply(const struct undo *undo, struct vcpu *vcpu, struct lf_error *error)
 		if (rc < 0)
 			return rc;
 	}
-	rc = vcpu_try(
-	    vcpu, KVM_SET_REGS, (void *)&undo->regs, "set registers", error);
+	rc = vcpu_put_regs(vcpu, &undo->regs, error);
 	vcpu->regs_valid = false;
 	if (rc == 0)
 		rc = vcpu_peek_sregs(vcpu, &now, error);

@@ -115,6 +115,12 @@ int vcpu_set_interrupts(
 int vcpu_set_debug(
     struct vcpu *vcpu, const struct vcpu_debug *debug, struct lf_error *error);
 
+/*
+ * From now on the guest runs with IOPL 3, so that an OUT exits at CPL 3 too;
+ * its registers still read as it had them.
+ */
+void vcpu_allow_ports(struct vcpu *vcpu);
+
 unsigned vcpu_index(const struct vcpu *vcpu);
 uint32_t vcpu_apic_id(const struct vcpu *vcpu);
 struct vm *vcpu_vm(const struct vcpu *vcpu);

@@ -115,8 +115,7 @@ set_regs(struct vcpu *vcpu, const struct load *load, struct lf_error *error)
 {
 	vcpu->regs_valid = false;
 	vcpu->iopl = load->state->regs.rflags & RFLAGS_IOPL;
-	return vcpu_try(vcpu, KVM_SET_REGS, (void *)&load->state->regs,
-	    "set registers", error);
+	return vcpu_put_regs(vcpu, &load->state->regs, error);
 }
 
 static int

@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/sys.h"
+#include "memory/layer.h"
 
 DEFINE_CLEANUP(struct ram_image *, ram_image_unref);
 DEFINE_CLEANUP(struct ram_file *, ram_file_unref);
@@ -155,6 +156,17 @@ list_runs(const struct chunks *chunks, const struct ram_image *image,
 	return count;
 }
 
+/* Probes are never part of a snapshot. */
+static void
+copy_without_probes(const struct memory_view *view, uint32_t number,
+    uint64_t offset, uint8_t *buf, size_t len)
+{
+	const struct view_file *file = &view->files[number];
+
+	memcpy(buf, file->memory + (offset - file->offset), len);
+	layer_hide(view->layer, number, offset, buf, len);
+}
+
 /*
  * Writes what the view shows of a file at offset .. offset+length-1 to `at`:
  * the part that the view maps, and the image's own bytes around it.
@@ -169,14 +181,15 @@ write_run(const struct memory_view *view, const struct ram_file *to,
 
 	while (offset < end) {
 		uint64_t stop = end;
-		int rc;
+		bool shown = offset >= file->offset &&
+			     offset < file->offset + file->length;
+		int rc = 0;
 
 		if (offset < file->offset && stop > file->offset)
 			stop = file->offset;
-		if (offset >= file->offset &&
-		    offset < file->offset + file->length) {
-			if (stop > file->offset + file->length)
-				stop = file->offset + file->length;
+		if (shown && stop > file->offset + file->length)
+			stop = file->offset + file->length;
+		if (shown && view->layer == NULL) {
 			rc = ram_file_write(to, at,
 			    file->memory + (offset - file->offset),
 			    stop - offset, error);
@@ -187,8 +200,12 @@ write_run(const struct memory_view *view, const struct ram_file *to,
 				buf = sys.malloc(RAM_RUN_BYTES);
 			if (buf == NULL)
 				return error_nomem(error);
-			rc = ram_image_read(view->image, run->file, offset, buf,
-			    stop - offset, error);
+			if (shown)
+				copy_without_probes(view, run->file, offset,
+				    buf, stop - offset);
+			else
+				rc = ram_image_read(view->image, run->file,
+				    offset, buf, stop - offset, error);
 			if (rc == 0)
 				rc = ram_file_write(
 				    to, at, buf, stop - offset, error);

@@ -72,6 +72,16 @@ dirty_set_add(struct dirty_set *set, uint64_t page)
 	};
 }
 
+void
+dirty_set_rebase(struct dirty_set *set)
+{
+	size_t i;
+
+	for (i = 0; i < set->count; i++)
+		set->pages[i].source =
+		    memory_view_source(set->view, set->pages[i].page);
+}
+
 static void
 forget(struct dirty_set *set, uint64_t page)
 {

@@ -60,6 +60,9 @@ bool dirty_set_has(const struct dirty_set *set, uint64_t page);
 int dirty_set_write(struct dirty_set *set, uint64_t gpa, const void *bytes,
     size_t len, struct lf_error *error);
 
+/* Looks up anew what the pages are to be made equal to. */
+void dirty_set_rebase(struct dirty_set *set);
+
 /* Makes all pages equal to the image, keeps the hot ones, drops old ones. */
 void dirty_set_restore(struct dirty_set *set);
 

@@ -5,6 +5,8 @@ libfork_sources += \
 	libfork/memory/dirty_set.h \
 	libfork/memory/image.c \
 	libfork/memory/image.h \
+	libfork/memory/layer.c \
+	libfork/memory/layer.h \
 	libfork/memory/map.c \
 	libfork/memory/map.h \
 	libfork/memory/pagemap.c \

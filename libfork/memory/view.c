@@ -16,6 +16,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/sys.h"
+#include "memory/layer.h"
 
 /* The kernel's default, when it cannot be asked. */
 #define MAPPINGS_MAX_DEFAULT 65530
@@ -400,10 +401,53 @@ memory_view_free(struct memory_view *view)
 	for (i = 0; i < view->mapped_count; i++)
 		munmap(view->mapped[i].memory, view->mapped[i].length);
 	__atomic_sub_fetch(&mappings_now, view->mappings, __ATOMIC_RELAXED);
+	layer_unref(view->layer);
 	ram_image_unref(view->image);
 	free(view->mapped);
 	free(view->ranges);
 	free(view);
+}
+
+static int
+map_layer_page(struct memory_view *view, const struct layer_place *place,
+    struct lf_error *error)
+{
+	const struct view_file *file = &view->files[place->file];
+
+	if (file->memory == NULL || place->offset < file->offset ||
+	    place->offset - file->offset >= file->length)
+		return 0;
+	if (sys.mmap(file->memory + (place->offset - file->offset), PAGE_BYTES,
+		PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE | MAP_FIXED,
+		place->fd, (off_t)place->at) == MAP_FAILED)
+		return map_failed(view, errno, error);
+	view->mappings += 2;
+	__atomic_add_fetch(&mappings_now, 2, __ATOMIC_RELAXED);
+	return 0;
+}
+
+int
+memory_view_map_layer(
+    struct memory_view *view, struct layer *layer, struct lf_error *error)
+{
+	size_t count = layer_page_count(layer);
+
+	if (view->layer != NULL && view->layer != layer)
+		return error_set(error, EBUSY,
+		    "the fork has other probes: all of a fork belong to one "
+		    "set");
+	if (view->layer == NULL)
+		view->layer = layer_ref(layer);
+	for (; view->layer_mapped < count; view->layer_mapped++) {
+		struct layer_place place;
+		int rc;
+
+		layer_place(layer, view->layer_mapped, &place);
+		rc = map_layer_page(view, &place, error);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
 }
 
 /* --- looking things up --- */
@@ -449,14 +493,30 @@ memory_view_page(const struct memory_view *view, uint64_t page)
 	return view->files[file].memory + into;
 }
 
+uint32_t
+memory_view_place(
+    const struct memory_view *view, uint64_t page, uint64_t *ret_offset)
+{
+	uint64_t into;
+	uint32_t file = file_of_page(view, page, &into);
+
+	*ret_offset = view->files[file].offset + into;
+	return file;
+}
+
 const uint8_t *
 memory_view_source(const struct memory_view *view, uint64_t page)
 {
 	const struct ram_image *image = view->image;
 	uint64_t offset;
-	uint32_t file = file_of_page(view, page, &offset);
+	uint32_t file = memory_view_place(view, page, &offset);
 
-	offset += view->files[file].offset;
+	if (view->layer != NULL) {
+		const uint8_t *bytes = layer_page(view->layer, file, offset);
+
+		if (bytes != NULL)
+			return bytes;
+	}
 	if (image->run_count > 0) {
 		size_t at = ram_image_find_run(image, file, offset);
 		const struct ram_run *run = &image->runs[at];
@@ -525,6 +585,9 @@ memory_view_read(
 			   ? (size_t)(range->length - into)
 			   : len;
 		memcpy(to, range->memory + into, here);
+		if (view->layer != NULL && range->first_page != VIEW_NO_PAGE)
+			layer_hide(view->layer, range->file,
+			    range->offset + into, to, here);
 		to += here;
 		gpa += here;
 		len -= here;

@@ -21,6 +21,7 @@
 #include "memory/image.h"
 #include "memory/map.h"
 
+struct layer;
 struct lf_region;
 
 /* Where a range's pages have no number: a region, never restored. */
@@ -58,6 +59,8 @@ struct memory_view {
 		size_t length;
 	} * mapped; /* regions that the view itself mapped */
 	size_t mapped_count;
+	struct layer *layer;      /* a reference; NULL: none */
+	size_t layer_mapped;      /* pages of it that are mapped */
 	struct view_file files[]; /* as many as the image has */
 };
 
@@ -79,6 +82,18 @@ uint8_t *memory_view_page(const struct memory_view *view, uint64_t page);
 const uint8_t *memory_view_source(
     const struct memory_view *view, uint64_t page);
 
+/* The file of the image that a page belongs to, and where in it. */
+uint32_t memory_view_place(
+    const struct memory_view *view, uint64_t page, uint64_t *ret_offset);
+
+/*
+ * Maps the pages of a probe layer that are not mapped yet over the image, as
+ * its own from now on (memory_view_source()); what was written to these pages
+ * is gone. A view has one layer: -EBUSY for another.
+ */
+int memory_view_map_layer(
+    struct memory_view *view, struct layer *layer, struct lf_error *error);
+
 /* Some guest-physical address of a page; UINT64_MAX when no range shows it. */
 uint64_t memory_view_page_gpa(const struct memory_view *view, uint64_t page);
 
@@ -86,7 +101,7 @@ uint64_t memory_view_page_gpa(const struct memory_view *view, uint64_t page);
 int memory_view_check(const struct memory_view *view, uint64_t gpa, size_t len,
     struct lf_error *error);
 
-/* Reads what memory_view_check() accepted. */
+/* Reads what memory_view_check() accepted, without probes in it. */
 void memory_view_read(
     const struct memory_view *view, uint64_t gpa, void *buf, size_t len);
 

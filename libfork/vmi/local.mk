@@ -10,6 +10,8 @@ libfork_sources += \
 	libfork/vmi/kernel.h \
 	libfork/vmi/kernel_log.c \
 	libfork/vmi/kernel_modules.c \
+	libfork/vmi/probes.c \
+	libfork/vmi/probes.h \
 	libfork/vmi/space.c \
 	libfork/vmi/space.h \
 	libfork/vmi/symbols.c \
@@ -19,5 +21,6 @@ libfork_sources += \
 	libfork/vmi/symbols_nearest.c \
 	libfork/vmi/symbols_text.c
 include_libfork_HEADERS += \
+	libfork/include/libfork/probe.h \
 	libfork/include/libfork/symbols.h \
 	libfork/include/libfork/vmi.h

@@ -33,6 +33,10 @@ kvm_tests += tests/kvm/test_interrupts
 tests_kvm_test_interrupts_CPPFLAGS = $(test_cppflags)
 tests_kvm_test_interrupts_LDADD = $(microvm_libs)
 
+kvm_tests += tests/kvm/test_probes
+tests_kvm_test_probes_CPPFLAGS = $(test_cppflags)
+tests_kvm_test_probes_LDADD = tests/lib/libtest.la $(test_libs)
+
 kvm_tests += tests/kvm/test_state
 tests_kvm_test_state_CPPFLAGS = $(test_cppflags)
 tests_kvm_test_state_LDADD = $(microvm_libs)

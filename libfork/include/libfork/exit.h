@@ -24,6 +24,7 @@ enum lf_exit_reason {
 	LF_EXIT_DEBUG,       /* breakpoint or single step: `debug` */
 	LF_EXIT_INTERRUPTED, /* lf_domain_stop() */
 	LF_EXIT_ERROR,       /* KVM cannot go on: `internal` */
+	LF_EXIT_PROBE,       /* <libfork/probe.h>: `probe` */
 };
 
 /* Longest string access that is reported at once. */
@@ -56,6 +57,11 @@ struct lf_exit {
 			uint64_t rip;       /* linear */
 			uint64_t dr6, dr7;
 		} debug;
+		/* The vCPU stands at the probe, which has no effect. */
+		struct {
+			uint32_t id;  /* as lf_probe_add() gave it */
+			uint64_t rip; /* as the vCPU has it */
+		} probe;
 		struct {
 			uint32_t kvm_exit; /* KVM's exit reason */
 			uint32_t suberror; /* KVM's number */

@@ -12,6 +12,7 @@
 #include <libfork/host.h>
 #include <libfork/log.h>
 #include <libfork/pool.h>
+#include <libfork/probe.h>
 #include <libfork/snapshot.h>
 #include <libfork/symbols.h>
 #include <libfork/vcpu.h>

@@ -3,6 +3,7 @@
 
 micro_guests = \
 	tests/guest/micro/irq.micro
+micro_guests += tests/guest/micro/json.micro
 
 EXTRA_DIST += \
 	tests/guest/micro/irq.c \
@@ -10,6 +11,8 @@ EXTRA_DIST += \
 	tests/guest/micro/layout.h \
 	tests/guest/micro/micro.ld \
 	tests/guest/micro/start.S
+
+EXTRA_DIST += tests/guest/micro/json.c tests/guest/micro/json.h
 
 MICRO_CFLAGS = -std=gnu11 -O1 -g0 -Wall -Wextra -ffreestanding -fno-pic \
 	-fno-stack-protector -fcf-protection=none -mno-red-zone \
@@ -33,5 +36,6 @@ SUFFIXES = .micro
 	objcopy -O binary $@.elf $@
 $(micro_guests): $(micro_parts)
 check_DATA = $(micro_guests)
+tests/guest/micro/json.micro: $(top_srcdir)/tests/guest/micro/json.h
 tests/guest/micro/irq.micro: $(top_srcdir)/tests/guest/micro/irq.h
 CLEANFILES += $(micro_guests) $(micro_guests:=.elf)
