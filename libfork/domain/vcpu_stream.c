@@ -16,10 +16,12 @@
 #include "kvm/vcpu.h"
 #include "kvm/vcpu_state.h"
 #include "kvm/vm.h"
+#include "qemu/chip_sections.h"
 #include "qemu/cpu_translate.h"
 #include "qemu/cpuid_probe.h"
 #include "qemu/devfile.h"
 #include "qemu/devstate_write.h"
+#include "qemu/timer_section.h"
 
 /* QEMU's own start is the most of it. */
 #define PROBE_TIMEOUT_MS 30000
@@ -83,6 +85,39 @@ check_cpu(const struct vcpu_import *import, const struct kvm_device *device,
 		      : 0;
 }
 
+/*
+ * The chips beside the vCPUs, for forks that get all interrupts. A machine
+ * without them has nothing but LAPICs.
+ */
+static int
+import_chips(const struct vcpu_import *import, struct lf_error *error)
+{
+	static const uint32_t irqchips =
+	    CPU_CHIP_PIC | CPU_CHIP_IOAPIC | CPU_CHIP_PIT;
+	struct lf_snapshot *snapshot = import->snapshot;
+	struct cpu_chips *chips = sys.calloc(1, sizeof(*chips));
+	struct qemu_chips sections;
+	int rc;
+
+	if (chips == NULL)
+		return error_nomem(error);
+	rc = qemu_chips_load(import->devstate->stream, &sections, error);
+	if (rc < 0) {
+		free(chips);
+		return rc;
+	}
+	qemu_chips_to_state(&sections, chips);
+	pthread_mutex_lock(&snapshot->lock);
+	snapshot->irqchip = (chips->chips & irqchips) == irqchips
+				? LF_IRQCHIP_FULL
+				: LF_IRQCHIP_LAPIC;
+	if (snapshot->chips == NULL)
+		snapshot->chips = take_ptr(chips);
+	pthread_mutex_unlock(&snapshot->lock);
+	free(chips);
+	return 0;
+}
+
 int
 vcpu_import_begin(struct lf_snapshot *snapshot, const struct kvm_device *device,
     struct lf_launcher *launcher, struct vcpu_import **ret_import,
@@ -117,6 +152,9 @@ vcpu_import_begin(struct lf_snapshot *snapshot, const struct kvm_device *device,
 	if (rc < 0)
 		return rc;
 
+	rc = import_chips(import, error);
+	if (rc < 0)
+		return rc;
 	pthread_mutex_lock(&snapshot->lock);
 	if (snapshot->cpuid == NULL) {
 		snapshot->cpuid = sys.malloc(sizeof(*snapshot->cpuid));
@@ -125,7 +163,6 @@ vcpu_import_begin(struct lf_snapshot *snapshot, const struct kvm_device *device,
 		else
 			rc = error_nomem(error);
 	}
-	snapshot->irqchip = LF_IRQCHIP_LAPIC;
 	pthread_mutex_unlock(&snapshot->lock);
 	if (rc == 0)
 		*ret_import = take_ptr(import);
@@ -172,22 +209,12 @@ static int
 read_tcg_tsc(
     const struct stream *stream, uint64_t *ret_tsc, struct lf_error *error)
 {
-	const struct stream_section *timer = stream_find(stream, "timer", 0);
-	const struct vmdesc_node *node =
-	    timer == NULL || timer->device == NULL
-		? NULL
-		: vmdesc_find(timer->device->nodes, timer->device->node_count,
-		      "cpu_ticks_offset", -1);
-	uint64_t tsc = 0;
-	unsigned i;
+	struct qemu_timer timer;
+	int rc = qemu_timer_load(stream, &timer, error);
 
-	if (node == NULL || node->size != 8)
-		return error_set(error, ENOTSUP,
-		    "the device state does not say what the TSC was");
-	for (i = 0; i < 8; i++)
-		tsc = tsc << 8 | stream->data[timer->offset + node->offset + i];
-	*ret_tsc = tsc;
-	return 0;
+	if (rc == 0)
+		*ret_tsc = timer.ticks;
+	return rc;
 }
 
 static int
@@ -303,6 +330,7 @@ write_stream(struct lf_snapshot *snapshot, const struct devfile *own,
 	    .tcg = tcg,
 	    .vcpu_count = snapshot->vcpu_count,
 	    .vcpus = snapshot->vcpus,
+	    .chips = snapshot->chips,
 	    .cpuid = &device->cpuid,
 	    .phys_bits = phys_bits_of(snapshot->cpuid),
 	};

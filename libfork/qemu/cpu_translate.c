@@ -80,6 +80,7 @@ qemu_vcpu_load(const struct stream *stream, unsigned index, bool tcg,
 		    "the device state has no description of its fields");
 	ret_vcpu->tcg = tcg;
 	ret_vcpu->phys_bits = 0;
+	ret_vcpu->clock = 0;
 	rc = qemu_cpu_load(stream, cpu, &ret_vcpu->cpu, error);
 	if (rc == 0)
 		rc = qemu_apic_load(stream, apic, &ret_vcpu->apic, error);
@@ -499,8 +500,13 @@ lapic_to_state(const struct qemu_apic *apic, struct cpu_lapic *lapic)
 
 	if (!lapic->present)
 		return;
-	/* With x2APIC the id is KVM's own and 32 bits wide. */
-	if (!(apic->apicbase & X2APIC_ENABLED)) {
+	/*
+	 * With x2APIC the id is 32 bits wide, KVM insists on its own (which
+	 * below 255 is what the section has), and makes the rest out of it.
+	 */
+	if (apic->apicbase & X2APIC_ENABLED) {
+		cpu_lapic_write(lapic, 0x20, apic->id);
+	} else {
 		cpu_lapic_write(lapic, 0x20, (uint32_t)apic->id << 24);
 		cpu_lapic_write(lapic, 0xd0, (uint32_t)apic->log_dest << 24);
 		cpu_lapic_write(
@@ -522,9 +528,29 @@ lapic_to_state(const struct qemu_apic *apic, struct cpu_lapic *lapic)
 	cpu_lapic_write(lapic, 0x3e0, apic->divide_conf);
 }
 
+/*
+ * A TCG's timer expires by QEMU's clock (apic_next_timer of
+ * hw/intc/apic_common.c). Set anew by the fork, it has its whole period ahead.
+ */
 static void
-lapic_from_state(const struct cpu_lapic *lapic, struct qemu_apic *apic)
+restart_timer(int64_t now, struct qemu_apic *apic)
 {
+	bool masked = (apic->lvt[0] & CPU_LAPIC_LVT_MASKED) != 0;
+
+	apic->initial_count_load_time = (uint64_t)now;
+	apic->timer_expiry = UINT64_MAX; /* none */
+	if (masked || apic->initial_count == 0)
+		return;
+	apic->next_time = (uint64_t)now + (((uint64_t)apic->initial_count + 1)
+					      << apic->count_shift);
+	apic->timer_expiry = apic->next_time;
+}
+
+static void
+lapic_from_state(const struct cpu_lapic *lapic, struct qemu_vcpu *vcpu)
+{
+	struct qemu_apic *apic = &vcpu->apic;
+	const struct qemu_apic before = *apic;
 	unsigned i, divide;
 
 	if (!lapic->present)
@@ -550,6 +576,10 @@ lapic_from_state(const struct cpu_lapic *lapic, struct qemu_apic *apic)
 	apic->divide_conf = cpu_lapic_read(lapic, 0x3e0);
 	divide = (apic->divide_conf & 3) | (apic->divide_conf >> 1 & 4);
 	apic->count_shift = (divide + 1) & 7;
+	if (vcpu->tcg && (apic->initial_count != before.initial_count ||
+			     apic->lvt[0] != before.lvt[0] ||
+			     apic->divide_conf != before.divide_conf))
+		restart_timer(vcpu->clock, apic);
 }
 
 /* A parent that runs a guest of its own cannot be forked. */
@@ -641,8 +671,9 @@ qemu_vcpu_from_state(struct qemu_vcpu *vcpu, const struct cpu_cpuid *cpuid,
 	sregs_from_state(&state->sregs, vcpu);
 	cpu->xcr0 = state->xcrs.xcr0;
 	debugregs_from_state(&state->debugregs, cpu);
-	lapic_from_state(&state->lapic, &vcpu->apic);
-	cpu->tsc = state->tsc.tsc;
+	lapic_from_state(&state->lapic, vcpu);
+	if (!vcpu->tcg)
+		cpu->tsc = state->tsc.tsc;
 	events_from_state(&state->events, vcpu);
 	return 0;
 }

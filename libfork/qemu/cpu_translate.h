@@ -38,6 +38,11 @@ struct qemu_vcpu {
 	 * MTRRs filled with ones, and KVM wants zeros.
 	 */
 	uint8_t phys_bits;
+	/*
+	 * QEMU's clock (timer_section.h) at the instant that is written, to be
+	 * set by who writes: a timer that the fork set anew begins then.
+	 */
+	int64_t clock;
 };
 
 /*

@@ -15,7 +15,9 @@
 #include "base/error.h"
 #include "base/sys.h"
 #include "base/writer.h"
+#include "qemu/chip_sections.h"
 #include "qemu/cpu_translate.h"
+#include "qemu/timer_section.h"
 
 struct work {
 	const struct devstate_parts *parts;
@@ -23,6 +25,8 @@ struct work {
 	struct qemu_vcpu
 	    *vcpus;           /* the ancestor's, then with the fork's state */
 	uint64_t *tsc_before; /* of each vCPU, at the ancestor's freeze */
+	struct qemu_timer timer;
+	struct qemu_chips chips; /* found: none, unless they are written */
 	json_t *description;
 	struct writer w;
 };
@@ -44,13 +48,58 @@ load_vcpus(struct work *work, struct lf_error *error)
 		    work->devices, i, parts->tcg, &work->vcpus[i], error);
 		work->tsc_before[i] = work->vcpus[i].cpu.tsc;
 		work->vcpus[i].phys_bits = parts->phys_bits;
-		if (rc == 0)
-			rc = qemu_vcpu_from_state(&work->vcpus[i], parts->cpuid,
-			    parts->vcpus[i], error);
+	}
+	return rc;
+}
+
+/*
+ * QEMU's clock goes on as the fork's TSC did, which under a TCG is QEMU's own.
+ * Else the TSC would be ahead of all other clocks, and a guest that compares
+ * them would take it for broken.
+ */
+static int
+load_timer(struct work *work, struct lf_error *error)
+{
+	const struct cpu_tsc *fork = &work->parts->vcpus[0]->tsc;
+	bool tcg = work->parts->tcg;
+	int rc = qemu_timer_load(work->devices, &work->timer, error);
+
+	if (rc == 0)
+		qemu_timer_go_on(&work->timer,
+		    fork->tsc - (tcg ? work->timer.ticks : work->tsc_before[0]),
+		    fork->khz, tcg);
+	return rc;
+}
+
+static int
+change_vcpus(struct work *work, struct lf_error *error)
+{
+	const struct devstate_parts *parts = work->parts;
+	unsigned i;
+	int rc = 0;
+
+	for (i = 0; i < parts->vcpu_count && rc == 0; i++) {
+		work->vcpus[i].clock = work->timer.clock;
+		rc = qemu_vcpu_from_state(
+		    &work->vcpus[i], parts->cpuid, parts->vcpus[i], error);
 		if (rc < 0)
 			return error_prefix(error, rc, "vCPU %u", i);
 	}
 	return 0;
+}
+
+static int
+load_chips(struct work *work, struct lf_error *error)
+{
+	const struct cpu_chips *chips = work->parts->chips;
+	int rc;
+
+	if (chips == NULL)
+		return 0;
+	rc = qemu_chips_load(work->devices, &work->chips, error);
+	if (rc == 0)
+		qemu_chips_from_state(&work->chips, chips, work->timer.clock);
+	return rc;
 }
 
 /* --- description --- */
@@ -152,8 +201,11 @@ write_body(struct work *work, const struct stream_section *section,
 	}
 	if (strcmp(section->name, "kvmclock") == 0)
 		return write_kvmclock(work, section, error);
-	writer_bytes(
-	    &work->w, work->devices->data + section->offset, section->length);
+	if (strcmp(section->name, "timer") == 0)
+		qemu_timer_save(&work->timer, &work->w);
+	else if (!qemu_chips_save(&work->chips, section, &work->w))
+		writer_bytes(&work->w, work->devices->data + section->offset,
+		    section->length);
 	return 0;
 }
 
@@ -232,6 +284,12 @@ devstate_write(const struct devstate_parts *parts, int *ret_fd,
 	work.description = json_deep_copy(work.devices->vmdesc->root);
 	rc = work.description != NULL ? load_vcpus(&work, error)
 				      : error_nomem(error);
+	if (rc == 0)
+		rc = load_timer(&work, error);
+	if (rc == 0)
+		rc = change_vcpus(&work, error);
+	if (rc == 0)
+		rc = load_chips(&work, error);
 	if (rc == 0)
 		rc = write_stream(&work, error);
 	if (rc == 0)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The device stream of a fork that libfork ran itself: its ancestor's, with
- * the sections of what went on without QEMU ("cpu", "apic", "kvmclock")
- * written from the fork's vCPU states, and a description that fits.
+ * the sections of what went on without QEMU written from the fork's state, and
+ * a description that fits: "cpu", "apic" and "kvmclock", where QEMU has no KVM
+ * "timer", and "i8259", "ioapic" and "i8254" of a fork that had these chips.
  */
 #ifndef QEMU_DEVSTATE_WRITE_H
 #define QEMU_DEVSTATE_WRITE_H
@@ -12,6 +13,7 @@
 
 #include <libfork/error.h>
 
+#include "cpu/chips.h"
 #include "cpu/cpuid.h"
 #include "cpu/state.h"
 #include "qemu/stream.h"
@@ -24,6 +26,7 @@ struct devstate_parts {
 	bool tcg; /* they are a TCG's */
 	unsigned vcpu_count;
 	struct cpu_state *const *vcpus;
+	const struct cpu_chips *chips; /* NULL: they are the parent's */
 	const struct cpu_cpuid *cpuid; /* for the layout of XSAVE images */
 	uint8_t phys_bits;             /* of the guest; see struct qemu_vcpu */
 };

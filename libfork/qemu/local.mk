@@ -49,10 +49,12 @@ libfork_sources += \
 libfork_sources += \
 	libfork/qemu/devstate.c
 
-# The vCPU sections, read and written.
+# The sections of vCPUs and chips, read and written.
 libfork_sources += \
 	libfork/qemu/apic_section.c \
 	libfork/qemu/apic_section.h \
+	libfork/qemu/chip_sections.c \
+	libfork/qemu/chip_sections.h \
 	libfork/qemu/cpu_msrs.def \
 	libfork/qemu/cpu_section.c \
 	libfork/qemu/cpu_section.h \
@@ -63,6 +65,8 @@ libfork_sources += \
 	libfork/qemu/cpuid_probe.h \
 	libfork/qemu/devstate_write.c \
 	libfork/qemu/devstate_write.h \
+	libfork/qemu/timer_section.c \
+	libfork/qemu/timer_section.h \
 	libfork/qemu/vmstate.c \
 	libfork/qemu/vmstate.h \
 	libfork/qemu/xsave_layout.c \

@@ -31,6 +31,9 @@ tests_unit_test_control_LDADD = tests/lib/libtest.la libfork/control/libcontrol.
 unit_tests += tests/unit/test_cpu_chips
 tests_unit_test_cpu_chips_CPPFLAGS = $(test_cppflags)
 tests_unit_test_cpu_chips_LDADD = tests/lib/libtest.la $(test_libs)
+unit_tests += tests/unit/test_chip_sections
+tests_unit_test_chip_sections_CPPFLAGS = $(test_cppflags)
+tests_unit_test_chip_sections_LDADD = tests/lib/libtest.la $(test_libs)
 
 unit_tests += tests/unit/test_cpu_sections
 tests_unit_test_cpu_sections_CPPFLAGS = $(test_cppflags)

@@ -21,6 +21,7 @@
 #include "qemu/cpu_translate.h"
 #include "qemu/devstate_write.h"
 #include "qemu/stream.h"
+#include "qemu/timer_section.h"
 
 struct sample {
 	uint8_t *data;
@@ -246,6 +247,24 @@ Test(cpu_sections, state_is_what_info_registers_shows)
 	sample_close(&sample);
 }
 
+/* KVM takes no other id (kvm_apic_state_fixup, arch/x86/kvm/lapic.c). */
+Test(cpu_sections, an_x2apic_has_the_id_of_its_vcpu)
+{
+	struct sample sample = sample_open("kvm-smp2");
+	struct qemu_vcpu vcpu = load(&sample, 1, false);
+	struct cpu_state *state;
+
+	vcpu.apic.apicbase |= 1 << 10;
+	state = translate(&vcpu);
+	cr_assert_eq(cpu_lapic_read(&state->lapic, 0x20), 1);
+	cpu_state_free(state);
+	vcpu.apic.apicbase &= ~(1U << 10);
+	state = translate(&vcpu);
+	cr_assert_eq(cpu_lapic_read(&state->lapic, 0x20), 1 << 24);
+	cpu_state_free(state);
+	sample_close(&sample);
+}
+
 /* What a fork did after the fork is in the section that is written. */
 Test(cpu_sections, changes_of_a_fork_are_written)
 {
@@ -419,6 +438,15 @@ forked_open(const char *name, unsigned vcpus, bool tcg)
 
 		forked.states[i] = translate(&vcpu);
 	}
+	/* A TCG's is with its timers. */
+	if (tcg) {
+		struct qemu_timer timer;
+		struct lf_error error;
+
+		cr_assert_eq(
+		    qemu_timer_load(forked.sample.stream, &timer, &error), 0);
+		forked.states[0]->tsc.tsc = timer.ticks;
+	}
 	forked.parts = (struct devstate_parts){
 	    .base = forked.sample.stream,
 	    .tcg = tcg,
@@ -505,9 +533,11 @@ Test(fork_stream, has_new_subsections_and_a_clock_that_went_on)
 	cpu_state_set_msr(forked.states[1], 0x3b, 12345, &error);
 	cpu_state_set_msr(forked.states[1], 0x6e0, 0, &error);
 	forked.states[0]->tsc.tsc += 1000000;
+	forked.states[0]->tsc.khz = 2000000;
 	forked.states[0]->events.triple_fault.pending = 1;
 	write_and_compare(&forked, "kvm-smp2", text);
 	cr_assert_str_eq(text,
+	    "timer[0].cpu_clock_offset "
 	    "cpu[0].env.tsc "
 	    "-cpu[1].cpu/msr_tscdeadline.env.tsc_deadline "
 	    "kvmclock[0].clock "
@@ -515,6 +545,42 @@ Test(fork_stream, has_new_subsections_and_a_clock_that_went_on)
 	    "+cpu[0].cpu/triple_fault.env.triple_fault_pending "
 	    "+cpu[1].cpu/msr_tsc_adjust.env.tsc_adjust ",
 	    "%s", text);
+	forked_close(&forked);
+}
+
+/*
+ * Under a TCG all clocks are QEMU's own, and so is the timer of an APIC: one
+ * that the fork set begins when the fork ended.
+ */
+Test(fork_stream, of_a_tcg_parent_has_clocks_that_went_on)
+{
+	struct forked forked = forked_open("tcg-max", 1, true);
+	struct cpu_state *state = forked.states[0];
+	struct qemu_vcpu vcpu = load(&forked.sample, 0, true);
+	struct qemu_timer timer;
+	struct lf_error error;
+	char text[1024];
+
+	state->tsc.tsc += 1000000;
+	state->tsc.khz = 2000000;
+	write_and_compare(&forked, "tcg-max", text);
+	cr_assert_str_eq(text,
+	    "timer[0].cpu_ticks_offset timer[0].cpu_clock_offset "
+	    "cpu[0].env.xstate_bv ");
+	cr_assert_eq(qemu_timer_load(forked.sample.stream, &timer, &error), 0);
+	qemu_timer_go_on(&timer, 1000000, 2000000, true);
+	cr_assert_eq(timer.ticks, state->tsc.tsc);
+	vcpu.clock = timer.clock;
+
+	cpu_lapic_write(&state->lapic, 0x320, 0xec);
+	cpu_lapic_write(&state->lapic, 0x380, 999);
+	cpu_lapic_write(&state->lapic, 0x3e0, 3); /* divided by 16 */
+	cr_assert_eq(qemu_vcpu_from_state(&vcpu, &cpuid, state, &error), 0);
+	cr_assert_eq(vcpu.apic.initial_count_load_time, timer.clock);
+	cr_assert_eq(vcpu.apic.timer_expiry, timer.clock + 1000 * 16);
+	cpu_lapic_write(&state->lapic, 0x320, 0x100ec);
+	cr_assert_eq(qemu_vcpu_from_state(&vcpu, &cpuid, state, &error), 0);
+	cr_assert_eq(vcpu.apic.timer_expiry, UINT64_MAX);
 	forked_close(&forked);
 }
 
