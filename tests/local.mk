@@ -38,6 +38,7 @@ EXTRA_DIST += tests/data/memory-maps
 include tests/demo/local.mk
 include tests/guest/local.mk
 include tests/guest/micro/local.mk
+include tests/guest/fuzz/local.mk
 include tests/lab/local.mk
 include tests/tree/local.mk
 include tests/unit/local.mk

@@ -28,15 +28,14 @@
 #include <stdint.h>
 #endif
 
-#define XLFORK_PORT   0x5846
 #define XLFORK_MAGIC  0x5353454e52414858ULL /* "XHARNESS" */
 #define XLFORK_NOBODY 0xffffffffU           /* what QEMU answers */
 
-/* In EAX when the port is read; arguments are in RDI and RSI. */
-#define XLFORK_MARK_START    0x58460001U /* struct xlfork_harness */
-#define XLFORK_MARK_STOP     0x58460002U
-#define XLFORK_MARK_CRASH    0x58460003U /* a string that says what */
-#define XLFORK_MARK_CONSUMED 0x58460004U /* how many bytes of input */
+/* The ports, each a mark; its argument is in RDI. */
+#define XLFORK_MARK_START    0x5846 /* struct xlfork_harness */
+#define XLFORK_MARK_STOP     0x5847
+#define XLFORK_MARK_CRASH    0x5848 /* a string that says what */
+#define XLFORK_MARK_CONSUMED 0x5849 /* how many bytes of input */
 
 struct xlfork_harness {
 	uint64_t magic;     /* XLFORK_MAGIC */
@@ -54,13 +53,13 @@ struct xlfork_harness {
 	}
 
 static inline uint32_t
-xlfork_mark(uint32_t mark, uint64_t argument)
+xlfork_mark(uint16_t mark, uint64_t argument)
 {
 	uint32_t answer;
 
 	__asm__ volatile("inl %%dx, %%eax"
 			 : "=a"(answer)
-			 : "0"(mark), "d"(XLFORK_PORT), "D"(argument)
+			 : "d"(mark), "D"(argument)
 			 : "memory");
 	return answer;
 }

@@ -9,6 +9,7 @@
 #include <libfork/domain.h>
 #include <libfork/error.h>
 #include <libfork/exit.h>
+#include <libfork/fuzz.h>
 #include <libfork/host.h>
 #include <libfork/log.h>
 #include <libfork/pool.h>

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Recognising the marks of xlfork-harness.h among exits.
+ */
+#ifndef FUZZ_HARNESS_H
+#define FUZZ_HARNESS_H
+
+#include <libfork/exit.h>
+
+#define XLFORK_FREESTANDING
+#include "fuzz/xlfork-harness.h"
+
+/* The mark that an exit is (XLFORK_MARK_...), or 0. */
+static inline unsigned
+harness_mark(const struct lf_exit *exit)
+{
+	if (exit->reason != LF_EXIT_IO || exit->io.write ||
+	    exit->io.size != 4 || exit->io.count != 1 ||
+	    exit->io.port < XLFORK_MARK_START ||
+	    exit->io.port > XLFORK_MARK_CONSUMED)
+		return 0;
+	return exit->io.port;
+}
+
+#endif

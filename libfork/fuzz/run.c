@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One run: input, execution, judgement, reset. Watchers are asked about an
+ * exit before the session's own rules; nothing is allocated or logged.
+ */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "fuzz/harness.h"
+#include "fuzz/session.h"
+
+/* What an exit does to a run: it goes on, or it ends with an outcome. */
+enum { GOES_ON = 0, ENDED = 1 };
+
+bool
+fuzz_run_ended(const struct lf_fuzz *fuzz)
+{
+	return atomic_load(&fuzz->end_run) == atomic_load(&fuzz->phase);
+}
+
+void
+lf_fuzz_interrupt(struct lf_fuzz *fuzz)
+{
+	uint_fast64_t phase = atomic_load(&fuzz->phase);
+
+	if (phase % 2 == 0)
+		return;
+	atomic_store(&fuzz->end_run, phase);
+	lf_domain_stop(fuzz->domain);
+}
+
+bool
+fuzz_is_access(const struct lf_exit *exit)
+{
+	return exit->reason == LF_EXIT_IO || exit->reason == LF_EXIT_MMIO ||
+	       exit->reason == LF_EXIT_MSR;
+}
+
+/* As a bus without a device: reads are all ones. */
+int
+fuzz_ignore(struct lf_domain *domain, const struct lf_exit *exit,
+    struct lf_error *error)
+{
+	uint8_t ones[LF_EXIT_DATA_MAX];
+	size_t len = 0;
+
+	switch (exit->reason) {
+	case LF_EXIT_IO:
+		if (!exit->io.write)
+			len = (size_t)exit->io.size * exit->io.count;
+		break;
+	case LF_EXIT_MMIO:
+		if (!exit->mmio.write)
+			len = exit->mmio.size;
+		break;
+	default:
+		if (!exit->msr.write)
+			len = sizeof(exit->msr.data);
+		break;
+	}
+	memset(ones, 0xff, len);
+	return lf_domain_answer(domain, len > 0 ? ones : NULL, len, error);
+}
+
+/* --- outcomes --- */
+
+static int __attribute__((format(printf, 3, 4)))
+ends(struct lf_fuzz_outcome *outcome, enum lf_fuzz_result result,
+    const char *format, ...)
+{
+	va_list args;
+
+	outcome->result = result;
+	va_start(args, format);
+	vsnprintf(outcome->what, sizeof(outcome->what), format, args);
+	va_end(args);
+	return ENDED;
+}
+
+/* In order: the way most runs end, so without printf. */
+static int
+ends_well(struct lf_fuzz_outcome *outcome, const char *what)
+{
+	outcome->result = LF_FUZZ_OK;
+	strcpy(outcome->what, what);
+	return ENDED;
+}
+
+/* The address at which the vCPU of an exit stands, as far as it is known. */
+static uint64_t
+where(struct lf_fuzz *fuzz, const struct lf_exit *exit)
+{
+	struct lf_vcpu_regs regs;
+
+	return lf_vcpu_read_regs(fuzz->domain, exit->vcpu, &regs, NULL) == 0
+		   ? regs.rip
+		   : 0;
+}
+
+static int
+access_crash(struct lf_fuzz *fuzz, const struct lf_exit *exit,
+    struct lf_fuzz_outcome *outcome)
+{
+	uint64_t rip = where(fuzz, exit);
+
+	switch (exit->reason) {
+	case LF_EXIT_IO:
+		return ends(outcome, LF_FUZZ_CRASH,
+		    "device access: %s port 0x%x, %u bytes, at 0x%" PRIx64,
+		    exit->io.write ? "write to" : "read of", exit->io.port,
+		    exit->io.size, rip);
+	case LF_EXIT_MMIO:
+		return ends(outcome, LF_FUZZ_CRASH,
+		    "device access: %s guest-physical 0x%" PRIx64
+		    ", %u bytes, at 0x%" PRIx64,
+		    exit->mmio.write ? "write to" : "read of", exit->mmio.gpa,
+		    exit->mmio.size, rip);
+	default:
+		return ends(outcome, LF_FUZZ_CRASH,
+		    "device access: %s MSR 0x%x at 0x%" PRIx64,
+		    exit->msr.write ? "write to" : "read of", exit->msr.index,
+		    rip);
+	}
+}
+
+static int
+on_access(struct lf_fuzz *fuzz, const struct lf_exit *exit,
+    struct lf_fuzz_outcome *outcome, struct lf_error *error)
+{
+	switch (fuzz->options.io) {
+	case LF_FUZZ_IO_IGNORE:
+		return fuzz_ignore(fuzz->domain, exit, error);
+	case LF_FUZZ_IO_STOP:
+		return ends(outcome, LF_FUZZ_OK, "%s", lf_exit_name(exit));
+	default:
+		return access_crash(fuzz, exit, outcome);
+	}
+}
+
+/* --- marks of the harness --- */
+
+static int
+reported_crash(struct lf_fuzz *fuzz, const struct lf_exit *exit,
+    struct lf_fuzz_outcome *outcome)
+{
+	struct lf_vcpu_regs regs;
+	struct vmi_space space;
+	char text[128] = "";
+
+	if (lf_vcpu_read_regs(fuzz->domain, exit->vcpu, &regs, NULL) == 0 &&
+	    vmi_space_init(&space, fuzz->domain, exit->vcpu, NULL) == 0 &&
+	    vmi_space_read_text(&space, regs.rdi, text, sizeof(text), NULL) < 0)
+		snprintf(text, sizeof(text), "no text at 0x%" PRIx64, regs.rdi);
+	return ends(outcome, LF_FUZZ_CRASH, "harness: %s", text);
+}
+
+static int
+on_mark(struct lf_fuzz *fuzz, unsigned mark, const struct lf_exit *exit,
+    struct lf_fuzz_outcome *outcome, struct lf_error *error)
+{
+	static const uint32_t go = 0;
+
+	switch (mark) {
+	case XLFORK_MARK_STOP:
+		return ends_well(outcome, "harness: stop");
+	case XLFORK_MARK_START:
+		return ends_well(outcome, "harness: start again");
+	case XLFORK_MARK_CRASH:
+		return reported_crash(fuzz, exit, outcome);
+	default: /* XLFORK_MARK_CONSUMED */
+		return lf_domain_answer(fuzz->domain, &go, sizeof(go), error);
+	}
+}
+
+/* --- exits --- */
+
+/* GOES_ON when it was a watcher's and is dealt with; -ENOENT: nobody's. */
+static int
+ask_watchers(struct lf_fuzz *fuzz, const struct lf_exit *exit,
+    struct lf_fuzz_outcome *outcome, struct lf_error *error)
+{
+	struct cover_event event = {.what = ""};
+	size_t i;
+
+	for (i = 0; i < fuzz->watcher_count; i++) {
+		struct cover *cover = fuzz->watchers[i];
+		int rc;
+
+		if (cover->ops->exit == NULL)
+			continue;
+		rc = cover->ops->exit(cover, exit, &event, error);
+		switch (rc) {
+		case COVER_PASS:
+			break;
+		case COVER_GO_ON:
+			return GOES_ON;
+		case COVER_STOP:
+			return ends(outcome, LF_FUZZ_OK, "%s: %s",
+			    cover->ops->name, event.what);
+		case COVER_CRASH:
+			return ends(outcome, LF_FUZZ_CRASH, "%s: %s",
+			    cover->ops->name, event.what);
+		default:
+			return rc;
+		}
+	}
+	return -ENOENT;
+}
+
+int
+fuzz_on_exit(struct lf_fuzz *fuzz, const struct lf_exit *exit,
+    struct lf_fuzz_outcome *outcome, struct lf_error *error)
+{
+	unsigned mark = harness_mark(exit);
+	int rc;
+
+	if (mark != 0)
+		return on_mark(fuzz, mark, exit, outcome, error);
+	if (exit->reason == LF_EXIT_INTERRUPTED)
+		return fuzz_run_ended(fuzz)
+			   ? ends(outcome, LF_FUZZ_HANG,
+				 "time-out at 0x%" PRIx64, where(fuzz, exit))
+			   : GOES_ON;
+	rc = ask_watchers(fuzz, exit, outcome, error);
+	if (rc != -ENOENT)
+		return rc;
+	switch (exit->reason) {
+	case LF_EXIT_IO:
+	case LF_EXIT_MMIO:
+	case LF_EXIT_MSR:
+		return on_access(fuzz, exit, outcome, error);
+	case LF_EXIT_IDLE:
+		return ends(outcome, LF_FUZZ_HANG,
+		    "halted for ever at 0x%" PRIx64, where(fuzz, exit));
+	case LF_EXIT_SHUTDOWN:
+		return ends(outcome, LF_FUZZ_CRASH,
+		    "triple fault or reset at 0x%" PRIx64, where(fuzz, exit));
+	case LF_EXIT_DEBUG:
+		return ends(outcome, LF_FUZZ_CRASH,
+		    "breakpoint nobody set at 0x%" PRIx64, exit->debug.rip);
+	default:
+		return ends(outcome, LF_FUZZ_CRASH, "%s at 0x%" PRIx64,
+		    lf_exit_name(exit), where(fuzz, exit));
+	}
+}
+
+static int
+run_to_end(struct lf_fuzz *fuzz, struct lf_fuzz_outcome *outcome,
+    struct lf_error *error)
+{
+	uint64_t exits_max = fuzz->options.exits_max;
+	struct lf_exit exit;
+	int rc;
+
+	do {
+		rc = lf_domain_run(fuzz->domain, &exit, error);
+		if (rc < 0)
+			return rc;
+		outcome->exits++;
+		rc = fuzz_on_exit(fuzz, &exit, outcome, error);
+		if (rc == GOES_ON && exits_max != 0 &&
+		    outcome->exits >= exits_max)
+			rc = ends(outcome, LF_FUZZ_HANG,
+			    "%" PRIu64 " exits at 0x%" PRIx64, outcome->exits,
+			    where(fuzz, &exit));
+	} while (rc == GOES_ON);
+	return rc < 0 ? rc : 0;
+}
+
+/* --- a whole run --- */
+
+int
+lf_fuzz_reset(struct lf_fuzz *fuzz, struct lf_error *error)
+{
+	size_t i;
+	int rc;
+
+	if (fuzz->clean)
+		return 0;
+	rc = lf_domain_reset(fuzz->domain, error);
+	for (i = 0; rc == 0 && i < fuzz->watcher_count; i++) {
+		struct cover *cover = fuzz->watchers[i];
+
+		if (cover->ops->restored != NULL)
+			rc = cover->ops->restored(cover, error);
+	}
+	fuzz->clean = rc == 0;
+	return rc;
+}
+
+static int
+begin(struct lf_fuzz *fuzz, struct lf_error *error)
+{
+	size_t i;
+	int rc = 0;
+
+	if (fuzz->coverage != NULL && !fuzz->options.keep_map)
+		memset(fuzz->coverage->map, 0, fuzz->coverage->map_bytes);
+	for (i = 0; rc == 0 && i < fuzz->watcher_count; i++) {
+		struct cover *cover = fuzz->watchers[i];
+
+		if (cover->ops->begin != NULL)
+			rc = cover->ops->begin(cover, error);
+	}
+	return rc;
+}
+
+static int
+end(struct lf_fuzz *fuzz, struct lf_error *error)
+{
+	size_t i;
+	int rc = 0;
+
+	for (i = 0; rc == 0 && i < fuzz->watcher_count; i++) {
+		struct cover *cover = fuzz->watchers[i];
+
+		if (cover->ops->end != NULL)
+			rc = cover->ops->end(cover, error);
+	}
+	return rc;
+}
+
+int
+lf_fuzz_run(struct lf_fuzz *fuzz, const void *input, size_t len,
+    struct lf_fuzz_outcome *ret_outcome, struct lf_error *error)
+{
+	int rc;
+
+	if (len > lf_fuzz_input_max(fuzz))
+		return error_set(error, EMSGSIZE,
+		    "an input of %zu bytes does not fit into the target's "
+		    "buffer of %zu",
+		    len, lf_fuzz_input_max(fuzz));
+	ret_outcome->exits = 0;
+	rc = lf_fuzz_reset(fuzz, error);
+	if (rc < 0)
+		return rc;
+	fuzz->clean = false;
+	atomic_fetch_add(&fuzz->phase, 1);
+	rc = fuzz_input_put(fuzz, input, len, error);
+	if (rc == 0)
+		rc = begin(fuzz, error);
+	if (rc == 0)
+		rc = run_to_end(fuzz, ret_outcome, error);
+	atomic_fetch_add(&fuzz->phase, 1);
+	return rc == 0 ? end(fuzz, error) : rc;
+}

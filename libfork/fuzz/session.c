@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Birth and death of a fuzz session. Two forks are made of the snapshot: a
+ * scout that goes to the start point and in which everything is looked up, and
+ * the one that runs, which is made with the regions that were found.
+ */
+#include "fuzz/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/sys.h"
+#include "cover/kinds.h"
+
+/* Maps that are larger than AFL++ knows no target has. */
+#define MAP_MAX (64UL << 20)
+
+DEFINE_CLEANUP(struct lf_domain *, lf_domain_free);
+DEFINE_CLEANUP(struct lf_snapshot *, lf_snapshot_unref);
+
+void
+lf_fuzz_options_init(struct lf_fuzz_options *options)
+{
+	*options = (struct lf_fuzz_options){
+	    .input_register = LF_FUZZ_REG_NONE,
+	    .size_register = LF_FUZZ_REG_NONE,
+	};
+}
+
+static void
+fork_options(const struct lf_fuzz *fuzz, struct lf_fork_options *options)
+{
+	lf_fork_options_init(options);
+	options->interrupts = fuzz->options.interrupts;
+	options->io_policy = LF_IO_STOP;
+	options->verify_every = fuzz->options.verify_every;
+	options->ring_entries = fuzz->options.ring_entries;
+	options->launcher = fuzz->options.launcher;
+	options->pool = fuzz->options.pool;
+}
+
+/* --- watchers --- */
+
+static void
+free_watchers(struct lf_fuzz *fuzz)
+{
+	while (fuzz->watcher_count > 0) {
+		struct cover *cover = fuzz->watchers[--fuzz->watcher_count];
+
+		cover->ops->free(cover);
+	}
+	fuzz->coverage = NULL;
+}
+
+/* The session's own map, where the caller gave none. */
+static int
+make_map(struct lf_fuzz *fuzz, struct lf_error *error)
+{
+	void *map;
+
+	if (fuzz->own_map != NULL || fuzz->options.map != NULL)
+		return 0;
+	map = sys.mmap(NULL, fuzz->options.map_bytes, PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (map == MAP_FAILED)
+		return error_sys(error, errno, "cannot make a coverage map");
+	fuzz->own_map = map;
+	fuzz->own_map_bytes = fuzz->options.map_bytes;
+	fuzz->options.map = map;
+	return 0;
+}
+
+static int
+make_coverage(struct lf_fuzz *fuzz, struct lf_error *error)
+{
+	const struct lf_fuzz_options *options = &fuzz->options;
+	int rc;
+
+	if (options->coverage == LF_FUZZ_COVERAGE_NONE)
+		return 0;
+	if (options->map_address == 0 || options->map_bytes == 0)
+		return error_set(error, EINVAL,
+		    "shared coverage is wanted, but the target has said "
+		    "nothing of a map (xlfork_coverage() in its harness)");
+	if (options->map_bytes > MAP_MAX)
+		return error_set(error, EINVAL,
+		    "a coverage map of %zu bytes; at most %lu are possible",
+		    options->map_bytes, MAP_MAX);
+	rc = make_map(fuzz, error);
+	if (rc == 0)
+		rc = cover_shared_new(options->map_address, options->map,
+		    options->map_bytes, &fuzz->coverage, error);
+	if (rc == 0)
+		fuzz->watchers[fuzz->watcher_count++] = fuzz->coverage;
+	return rc;
+}
+
+/* --- the fork that runs --- */
+
+int
+fuzz_mount(
+    struct lf_fuzz *fuzz, struct lf_domain *scout, struct lf_error *error)
+{
+	struct lf_region regions[FUZZ_REGIONS_MAX];
+	struct lf_fork_options options;
+	size_t i, count = 0;
+	int rc;
+
+	free_watchers(fuzz);
+	fork_options(fuzz, &options);
+	rc = make_coverage(fuzz, error);
+	for (i = 0; rc == 0 && i < fuzz->watcher_count; i++) {
+		struct cover *cover = fuzz->watchers[i];
+
+		if (cover->ops->prepare != NULL)
+			rc = cover->ops->prepare(cover, scout, &options,
+			    regions, &count, FUZZ_REGIONS_MAX, error);
+	}
+	options.regions = regions;
+	options.region_count = count;
+	if (rc == 0)
+		rc =
+		    lf_domain_fork(fuzz->start, &options, &fuzz->domain, error);
+	for (i = 0; rc == 0 && i < fuzz->watcher_count; i++) {
+		struct cover *cover = fuzz->watchers[i];
+
+		cover->domain = fuzz->domain;
+		if (cover->ops->attach != NULL)
+			rc = cover->ops->attach(cover, fuzz->domain, error);
+	}
+	fuzz->clean = rc == 0;
+	return rc;
+}
+
+/* --- the start point --- */
+
+/* Leaves the scout there, and the session's snapshot, registers and space. */
+static int
+go_to_start(struct lf_fuzz *fuzz, struct lf_snapshot *snapshot,
+    struct lf_domain *scout, struct lf_error *error)
+{
+	int rc;
+
+	if (fuzz->options.harness) {
+		rc = fuzz_start_harness(fuzz, scout, error);
+		return rc == 0 ? lf_domain_freeze(scout, &fuzz->start, error)
+			       : rc;
+	}
+	rc = lf_vcpu_read_regs(scout, 0, &fuzz->regs, error);
+	if (rc == 0)
+		rc = vmi_space_init(&fuzz->space, scout, 0, error);
+	if (rc == 0)
+		fuzz->start = lf_snapshot_ref(snapshot);
+	return rc;
+}
+
+static int
+copy_options(struct lf_fuzz *fuzz, const struct lf_fuzz_options *options,
+    struct lf_error *error)
+{
+	size_t bytes = options->stop_count * sizeof(*options->stops);
+
+	fuzz->options = *options;
+	fuzz->options.stops = NULL;
+	if (bytes == 0)
+		return 0;
+	fuzz->stops = sys.malloc(bytes);
+	if (fuzz->stops == NULL)
+		return error_nomem(error);
+	memcpy(fuzz->stops, options->stops, bytes);
+	fuzz->options.stops = fuzz->stops;
+	return 0;
+}
+
+static int
+open_session(
+    struct lf_fuzz *fuzz, struct lf_snapshot *snapshot, struct lf_error *error)
+{
+	cleanup(lf_domain_free_p) struct lf_domain *scout = NULL;
+	struct lf_fork_options options;
+	int rc;
+
+	fork_options(fuzz, &options);
+	rc = lf_domain_fork(snapshot, &options, &scout, error);
+	if (rc == 0)
+		rc = go_to_start(fuzz, snapshot, scout, error);
+	if (rc == 0)
+		rc = fuzz_input_init(fuzz, error);
+	if (rc == 0)
+		rc = fuzz_mount(fuzz, scout, error);
+	fuzz->space.domain = fuzz->domain;
+	return rc == 0
+		   ? fuzz_watchdog_start(fuzz, fuzz->options.timeout_ms, error)
+		   : rc;
+}
+
+int
+lf_fuzz_open(struct lf_snapshot *snapshot,
+    const struct lf_fuzz_options *options, struct lf_fuzz **ret_fuzz,
+    struct lf_error *error)
+{
+	struct lf_fuzz *fuzz = sys.calloc(1, sizeof(*fuzz));
+	int rc;
+
+	if (fuzz == NULL)
+		return error_nomem(error);
+	rc = copy_options(fuzz, options, error);
+	if (rc == 0)
+		rc = open_session(fuzz, snapshot, error);
+	if (rc < 0) {
+		lf_fuzz_close(fuzz);
+		return rc;
+	}
+	*ret_fuzz = fuzz;
+	return 0;
+}
+
+void
+lf_fuzz_close(struct lf_fuzz *fuzz)
+{
+	if (fuzz == NULL)
+		return;
+	fuzz_watchdog_end(fuzz);
+	free_watchers(fuzz);
+	lf_domain_free(fuzz->domain);
+	lf_snapshot_unref(fuzz->start);
+	fuzz_input_done(&fuzz->input);
+	if (fuzz->own_map != NULL)
+		munmap(fuzz->own_map, fuzz->own_map_bytes);
+	free(fuzz->stops);
+	free(fuzz);
+}
+
+/* --- questions --- */
+
+size_t
+lf_fuzz_input_max(const struct lf_fuzz *fuzz)
+{
+	return fuzz->input.capacity - fuzz->input.prefix;
+}
+
+uint8_t *
+lf_fuzz_map(const struct lf_fuzz *fuzz, size_t *ret_bytes)
+{
+	*ret_bytes = fuzz->coverage != NULL ? fuzz->coverage->map_bytes : 0;
+	return fuzz->coverage != NULL ? fuzz->coverage->map : NULL;
+}
+
+struct lf_domain *
+lf_fuzz_domain(const struct lf_fuzz *fuzz)
+{
+	return fuzz->domain;
+}
+
+struct lf_snapshot *
+lf_fuzz_start_point(const struct lf_fuzz *fuzz)
+{
+	return fuzz->start;
+}

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Fuzzing: a fork that is given an input, run until something ends the run,
+ * judged and reset, thousands of times a second. A session owns one fork of a
+ * snapshot; sessions in several threads or processes share the snapshot.
+ *
+ * The start point is the instant of the snapshot, or where a harness
+ * (xlfork-harness.h, compiled into the target) calls xlfork_start().
+ *
+ * A session belongs to one thread at a time; only lf_fuzz_interrupt() may be
+ * called from any thread.
+ */
+#ifndef LIBFORK_FUZZ_H
+#define LIBFORK_FUZZ_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <libfork/domain.h>
+#include <libfork/error.h>
+#include <libfork/snapshot.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct lf_fuzz;
+
+/* General registers by their numbers in instructions; NONE: no register. */
+enum lf_fuzz_register {
+	LF_FUZZ_REG_NONE = -1,
+	LF_FUZZ_RAX,
+	LF_FUZZ_RCX,
+	LF_FUZZ_RDX,
+	LF_FUZZ_RBX,
+	LF_FUZZ_RSP,
+	LF_FUZZ_RBP,
+	LF_FUZZ_RSI,
+	LF_FUZZ_RDI,
+	LF_FUZZ_R8,
+	LF_FUZZ_R9,
+	LF_FUZZ_R10,
+	LF_FUZZ_R11,
+	LF_FUZZ_R12,
+	LF_FUZZ_R13,
+	LF_FUZZ_R14,
+	LF_FUZZ_R15,
+};
+
+enum lf_fuzz_coverage {
+	LF_FUZZ_COVERAGE_NONE,
+	LF_FUZZ_COVERAGE_SHARED, /* the target counts in `map` by itself */
+};
+
+/* What becomes of an access to a device that is not the harness's port. */
+enum lf_fuzz_io {
+	LF_FUZZ_IO_CRASH,  /* it ends the run as a crash */
+	LF_FUZZ_IO_STOP,   /* it ends the run in order */
+	LF_FUZZ_IO_IGNORE, /* reads give all ones, writes are dropped */
+};
+
+struct lf_fuzz_options {
+	/* --- the start point --- */
+	/*
+	 * Run the fork to the harness's xlfork_start() and begin there; the
+	 * harness also says where input, size and map are, so that
+	 * `input_address` to `map_address` need not be given.
+	 */
+	bool harness;
+	unsigned start_timeout_ms; /* for getting there; 0: 10,000 */
+
+	/* --- the input --- */
+	/*
+	 * Where it goes: a guest-virtual address as the fork's first vCPU
+	 * translates it at the start point, or the address that a register
+	 * holds there. The pages must be present.
+	 */
+	uint64_t input_address;
+	enum lf_fuzz_register input_register;
+	size_t input_max; /* bytes that fit there */
+	/*
+	 * Where its size is written: `size_bytes` (4 or 8) at an address, or a
+	 * register; 0 and NONE: nowhere.
+	 */
+	uint64_t size_address;
+	unsigned size_bytes;
+	enum lf_fuzz_register size_register;
+
+	/* --- what ends a run --- */
+	const uint64_t *stops; /* guest-virtual addresses; borrowed */
+	size_t stop_count;
+	bool stop_at_return; /* where the function at the start returns to */
+	uint64_t exits_max;  /* VM exits; more is a hang; 0: any number */
+	unsigned timeout_ms; /* longer is a hang; 0: only an interrupt */
+	enum lf_fuzz_io io;
+
+	/* --- coverage --- */
+	enum lf_fuzz_coverage coverage;
+	/*
+	 * SHARED: `map_bytes` (whole pages) at guest-virtual `map_address` are
+	 * `map` of this process (page-aligned, shared memory or private), not
+	 * a copy, and no reset touches them. It must stay as long as the
+	 * session. NULL: the session makes one of the guest's size.
+	 */
+	uint64_t map_address;
+	uint8_t *map;
+	size_t map_bytes;
+	bool keep_map; /* somebody else clears it before each run */
+
+	/* --- the fork --- */
+	enum lf_interrupts interrupts;
+	unsigned verify_every;        /* as in lf_fork_options */
+	unsigned ring_entries;        /* as in lf_fork_options */
+	struct lf_launcher *launcher; /* as in lf_fork_options */
+	struct lf_pool *pool;         /* as in lf_fork_options */
+};
+
+/* The defaults: no input, no stop, no coverage, everything else a crash. */
+LF_API void lf_fuzz_options_init(struct lf_fuzz_options *options);
+
+/*
+ * Makes a session: forks the snapshot, goes to the start point and checks that
+ * everything the options name is there. `options` is borrowed for the call.
+ * -EFAULT: an address is not mapped; -ETIMEDOUT: the harness's start was not
+ * reached; -EINVAL: options that make no sense. The message says which.
+ */
+LF_API int lf_fuzz_open(struct lf_snapshot *snapshot,
+    const struct lf_fuzz_options *options, struct lf_fuzz **ret_fuzz,
+    struct lf_error *error);
+
+/* Ends the session and its fork. NULL is allowed. */
+LF_API void lf_fuzz_close(struct lf_fuzz *fuzz);
+
+enum lf_fuzz_result {
+	LF_FUZZ_OK,
+	LF_FUZZ_CRASH,
+	LF_FUZZ_HANG,
+};
+
+#define LF_FUZZ_WHAT_MAX 192
+
+/* How a run ended. */
+struct lf_fuzz_outcome {
+	enum lf_fuzz_result result;
+	/* One line: "harness: stop", "triple fault at 0x...". */
+	char what[LF_FUZZ_WHAT_MAX];
+	uint64_t exits; /* VM exits of this run */
+};
+
+/*
+ * Resets the fork where that was not done yet, puts the input in place and
+ * runs. The fork stands as the run left it until the next reset, for
+ * lf_fuzz_domain(). -EMSGSIZE: longer than lf_fuzz_input_max(). Any other
+ * error means that the session is of no use any more.
+ */
+LF_API int lf_fuzz_run(struct lf_fuzz *fuzz, const void *input, size_t len,
+    struct lf_fuzz_outcome *ret_outcome, struct lf_error *error);
+
+/*
+ * Resets the fork now rather than at the next run: while somebody else makes
+ * up the next input, it costs nothing.
+ */
+LF_API int lf_fuzz_reset(struct lf_fuzz *fuzz, struct lf_error *error);
+
+/*
+ * Goes on from deeper inside: runs `prefix` as an input until the target says
+ * (xlfork_consumed()) that it has read all of it, and makes that instant the
+ * start point. From then on inputs are what follows the prefix. -ENODATA: the
+ * run ended before that.
+ */
+LF_API int lf_fuzz_prefix(struct lf_fuzz *fuzz, const void *prefix, size_t len,
+    struct lf_error *error);
+
+/* Ends a run that is under way as a hang. Any thread, any signal handler. */
+LF_API void lf_fuzz_interrupt(struct lf_fuzz *fuzz);
+
+/* How long an input may be now. */
+LF_API size_t lf_fuzz_input_max(const struct lf_fuzz *fuzz);
+
+/* The coverage map and its size; NULL and 0 without. */
+LF_API uint8_t *lf_fuzz_map(const struct lf_fuzz *fuzz, size_t *ret_bytes);
+
+/* The fork, to be looked into between runs. It belongs to the session. */
+LF_API struct lf_domain *lf_fuzz_domain(const struct lf_fuzz *fuzz);
+
+/* The start point, not a new reference: other sessions can begin there. */
+LF_API struct lf_snapshot *lf_fuzz_start_point(const struct lf_fuzz *fuzz);
+
+/*
+ * Makes a snapshot of a program without an operating system: an x86-64 ELF
+ * file, linked statically at fixed addresses from 2 MiB on, about to run at its
+ * entry point in user mode with a stack and nothing else, in `memory_bytes` of
+ * memory (0: 64 MiB). Segments have the file's permissions, the rest of memory
+ * is readable and writable. Port I/O is allowed; there are no system calls; a
+ * fault ends the run. `fd` is borrowed, `name` is for messages. -ENOEXEC: not
+ * such a file, the message says why.
+ */
+LF_API int lf_fuzz_load_program(int fd, const char *name, uint64_t memory_bytes,
+    struct lf_snapshot **ret_snapshot, struct lf_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
