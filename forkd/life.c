@@ -56,7 +56,8 @@ report(struct domain *domain, enum control_state state, const char *reason)
 static void
 crash(struct domain *domain, const char *reason)
 {
-	if (domain->doomed)
+	/* What comes after the first reason is its consequence. */
+	if (domain->doomed || domain->state == CONTROL_CRASHED)
 		return;
 	daemon_log("domain %u ('%s') crashed: %s", domain->id,
 	    domain->config->name, reason);
@@ -401,8 +402,7 @@ life_adopt(struct daemon *daemon, struct domain *domain)
 	}
 	if (domain->process.pidfd < 0) {
 		process_kill(&domain->qemu);
-		if (domain->state != CONTROL_CRASHED)
-			crash(domain, "its domain process is gone");
+		crash(domain, "its domain process is gone");
 		return;
 	}
 	if (connect_process(daemon, domain, &error) < 0) {
