@@ -100,6 +100,7 @@ start_probe(struct daemon *daemon, struct lf_error *error)
 	    .fds = &out,
 	    .fd_count = 1,
 	    .log_fd = -1,
+	    .ends_with_us = true,
 	    .user = &same};
 	char uid[16], gid[16], extra[16];
 	char *argv_user[] = {"forkd", "--role", "probe", uid, gid, extra, NULL};

@@ -389,6 +389,9 @@ handle_open_image(
 		peer_return(request, json_object(), &fd, 1);
 }
 
+/* Where qemu-img finds the file that it fills. */
+#define OVERLAY_FD 3
+
 /* A qemu-img that makes an overlay. */
 struct overlay {
 	struct daemon *daemon;
@@ -397,7 +400,7 @@ struct overlay {
 	char *path;
 	struct process process;
 	struct event *ended;
-	int log;
+	int file, log;
 };
 
 static void
@@ -406,6 +409,7 @@ overlay_free(struct overlay *o)
 	if (o->ended != NULL)
 		event_free(o->ended);
 	process_done(&o->process);
+	close_fd(o->file);
 	close_fd(o->log);
 	free(o->path);
 	free(o);
@@ -454,27 +458,33 @@ on_overlay_made(evutil_socket_t fd, short what, void *arg)
 
 /*
  * qemu-img looks at no image: the backing file's format and the size are
- * given (-u), and the name is only written down.
+ * given (-u), and the name is only written down. It gets the file, not the
+ * path: whenever somebody is killed, it makes no file that is not on record.
  */
 static int
 spawn_qemu_img(struct overlay *o, struct lf_error *error)
 {
 	const struct peer_request *request = o->request;
 	struct spawn_user same = {.change = false};
-	char size[32];
+	struct spawn_fd file = {.fd = o->file, .number = OVERLAY_FD};
+	char path[32], size[32];
 	char *argv[] = {"qemu-img", "create", "-q", "-f", "qcow2", "-u", "-F",
 	    (char *)string_argument(request, "format"), "-b",
-	    (char *)string_argument(request, "backing"), "--", o->path, size,
+	    (char *)string_argument(request, "backing"), "--", path, size,
 	    NULL};
 	struct spawn_request spawn = {
 	    .program = o->daemon->options.qemu_img != NULL
 			   ? o->daemon->options.qemu_img
 			   : "qemu-img",
 	    .argv = argv,
+	    .fds = &file,
+	    .fd_count = 1,
 	    .log_fd = o->log,
+	    .ends_with_us = true,
 	    .user = &same};
 	int go, rc;
 
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", OVERLAY_FD);
 	snprintf(size, sizeof(size), "%" PRIu64,
 	    (uint64_t)json_integer_value(argument(request, "bytes")));
 	rc = spawn_begin(&spawn, &o->process, &go, error);
@@ -526,7 +536,8 @@ overlay_path(struct daemon *daemon, const struct domain *domain,
 
 /* On record first, then made: a forkd that dies in between leaves nothing. */
 static int
-reserve_overlay(struct domain *domain, const char *path, struct lf_error *error)
+reserve_overlay(struct domain *domain, const char *path, int *ret_fd,
+    struct lf_error *error)
 {
 	struct stat st;
 	int fd, rc;
@@ -538,13 +549,13 @@ reserve_overlay(struct domain *domain, const char *path, struct lf_error *error)
 	rc = registry_add_file(domain, &domain->overlays, path, error);
 	if (rc < 0)
 		return rc;
-	fd = sys.open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	fd = sys.open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0) {
 		rc = error_sys(error, errno, "cannot make overlay '%s'", path);
 		registry_drop_overlay(domain, path);
 		return rc;
 	}
-	close_fd(fd);
+	*ret_fd = fd;
 	return 0;
 }
 
@@ -565,6 +576,7 @@ handle_make_overlay(
 	    .request = request,
 	    .domain_id = domain->id,
 	    .process = PROCESS_NONE,
+	    .file = -1,
 	    .log = -1};
 	rc =
 	    check_image(domain, string_argument(request, "backing"), 0, &error);
@@ -573,7 +585,7 @@ handle_make_overlay(
 	if (rc == 0)
 		rc = spawn_make_log(&o->log, &error);
 	if (rc == 0)
-		rc = reserve_overlay(domain, o->path, &error);
+		rc = reserve_overlay(domain, o->path, &o->file, &error);
 	if (rc < 0) {
 		peer_fail(request, &error);
 		overlay_free(o);

@@ -125,6 +125,9 @@ child_run(const struct spawn_request *r, int wait_fd)
 
 	child_reset_signals();
 	setsid();
+	/* Before the wait: a forkd that died earlier is seen there. */
+	if (r->ends_with_us)
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 	/* End of file: forkd died before it could note us. */
 	if (read(wait_fd, &go, 1) != 1)
 		_exit(125);

@@ -35,7 +35,8 @@ struct spawn_request {
 	char *const *argv;
 	const struct spawn_fd *fds;
 	size_t fd_count;
-	int log_fd; /* standard error and output; -1: /dev/null */
+	int log_fd;        /* standard error and output; -1: /dev/null */
+	bool ends_with_us; /* a helper of ours, of no use to the next forkd */
 	const struct spawn_user *user;
 };
 
