@@ -8,9 +8,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -106,6 +106,9 @@ int
 rundir_lock(const char *run_dir, int *ret_fd, struct lf_error *error)
 {
 	cleanup_free char *path = rundir_path("%s/lock", run_dir);
+	/* Of the process, not of the file: a child on its way to exec, which
+	 * outlives a killed forkd, would keep the next one out. */
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 	cleanup_close int fd = -1;
 
 	if (path == NULL)
@@ -113,8 +116,8 @@ rundir_lock(const char *run_dir, int *ret_fd, struct lf_error *error)
 	fd = sys.open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return error_sys(error, errno, "cannot open '%s'", path);
-	if (sys.flock(fd, LOCK_EX | LOCK_NB) < 0)
-		return errno == EWOULDBLOCK
+	if (sys.fcntl(fd, F_SETLK, (unsigned long)(uintptr_t)&lock) < 0)
+		return errno == EAGAIN || errno == EACCES
 			   ? error_set(error, EWOULDBLOCK,
 				 "another forkd runs in '%s'", run_dir)
 			   : error_sys(error, errno, "cannot lock '%s'", path);

@@ -23,8 +23,8 @@ int rundir_make(
     const char *path, mode_t mode, bool parents, struct lf_error *error);
 
 /*
- * Takes the lock that one forkd holds as long as it lives. -EWOULDBLOCK: there
- * is another one.
+ * Takes the lock that one forkd holds as long as it lives; its children do not
+ * have it. -EWOULDBLOCK: there is another one.
  */
 int rundir_lock(const char *run_dir, int *ret_fd, struct lf_error *error);
 

@@ -414,17 +414,50 @@ Test(rundir, what_is_not_ours_alone_is_refused)
 	remove_dir();
 }
 
+/* What another process gets that wants the lock: an errno. */
+static int
+lock_in_child(void)
+{
+	struct lf_error error;
+	int fd, status;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(-rundir_lock(dir, &fd, &error));
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	return WEXITSTATUS(status);
+}
+
 Test(rundir, the_lock_is_held_by_one)
 {
 	struct lf_error error;
-	int one, two;
+	int one;
 
 	make_dir();
 	cr_assert_eq(rundir_lock(dir, &one, &error), 0);
-	cr_assert_eq(rundir_lock(dir, &two, &error), -EWOULDBLOCK);
+	cr_assert_eq(lock_in_child(), EWOULDBLOCK);
 	close(one);
-	cr_assert_eq(rundir_lock(dir, &two, &error), 0);
-	close(two);
+	cr_assert_eq(lock_in_child(), 0);
+	remove_dir();
+}
+
+Test(rundir, a_child_does_not_keep_the_lock_of_a_forkd_that_died)
+{
+	struct lf_error error;
+	pid_t child;
+	int one;
+
+	make_dir();
+	cr_assert_eq(rundir_lock(dir, &one, &error), 0);
+	child = fork();
+	if (child == 0) {
+		pause();
+		_exit(0);
+	}
+	close(one);
+	cr_expect_eq(lock_in_child(), 0);
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
 	remove_dir();
 }
 
