@@ -24,7 +24,7 @@ client_free(struct client *client)
 	while (*at != client)
 		at = &(*at)->next;
 	*at = client->next;
-	daemon->client_count--;
+	daemon->client_count -= client->served;
 	peer_free(client->peer);
 	free(client);
 }
@@ -96,7 +96,8 @@ begin(struct daemon *daemon, int take_sock)
 	}
 	client->next = daemon->clients;
 	daemon->clients = client;
-	daemon->client_count++;
+	client->served = rc == 0;
+	daemon->client_count += client->served;
 	greeting = rc < 0 ? control_make_error(&refusal, NULL)
 			  : control_make_greeting();
 	peer_send(client->peer, greeting);

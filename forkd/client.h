@@ -20,6 +20,7 @@ struct client {
 	struct client *next;
 	struct daemon *daemon;
 	struct peer *peer;
+	bool served; /* counted; false: it only reads why not */
 	bool subscribed;
 };
 
