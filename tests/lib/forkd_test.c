@@ -10,10 +10,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -22,9 +24,10 @@
 #include "control/paths.h"
 #include "lib/guest_vm.h"
 
-#define CALL_MS 60000
-#define WAIT_MS 20000
-#define STEP_MS 20
+#define CALL_MS      60000
+#define WAIT_MS      20000
+#define STEP_MS      20
+#define QUIET_ROUNDS 5
 
 static char marker[128]; /* FORKD_RUN_DIR=... */
 static char run_dir[64], state_dir[64], socket_path[80];
@@ -105,19 +108,36 @@ forkd_wait_processes(unsigned count)
 }
 
 /*
- * Waits for the test's end, however it comes, and ends what it left. Killing
- * twice: what was being started may appear late.
+ * Ends all that is left. A process is not seen in the moment of its exec, and
+ * what was being started appears late: all is gone when nothing was seen for a
+ * while.
  */
-static void __attribute__((noreturn)) janitor(int pipe_end)
+static void
+end_processes(void)
 {
-	char byte, command[128];
-	int round;
+	int quiet, round;
+
+	for (quiet = 0, round = 0; quiet < QUIET_ROUNDS && round < 500;
+	     round++) {
+		quiet = each_process(SIGKILL) > 0 ? 0 : quiet + 1;
+		sleep_ms(STEP_MS);
+	}
+}
+
+/*
+ * Waits for the test's end, however it comes. The pipe alone would not do:
+ * whatever the test forks has it open, too.
+ */
+static void __attribute__((noreturn)) janitor(int test, int pipe_end)
+{
+	struct pollfd p[] = {
+	    {.fd = test, .events = POLLIN}, {.fd = pipe_end, .events = POLLIN}};
+	char command[128];
 
 	prctl(PR_SET_PDEATHSIG, 0);
-	while (read(pipe_end, &byte, 1) < 0 && errno == EINTR)
+	while (poll(p, 2, -1) < 0 && errno == EINTR)
 		;
-	for (round = 0; round < 50 && each_process(SIGKILL) > 0; round++)
-		sleep_ms(STEP_MS);
+	end_processes();
 	snprintf(command, sizeof(command), "rm -rf %s", guest_dir());
 	_exit(system(command) != 0);
 }
@@ -127,7 +147,7 @@ static void __attribute__((noreturn)) janitor(int pipe_end)
 void
 forkd_setup(void)
 {
-	int fds[2];
+	int test = pidfd_open(getpid(), 0), fds[2];
 
 	guest_setup();
 	snprintf(run_dir, sizeof(run_dir), "%s/run", guest_dir());
@@ -137,12 +157,14 @@ forkd_setup(void)
 	/* QEMU's user goes through it to its sockets. */
 	cr_assert_eq(chmod(guest_dir(), 0711), 0);
 	cr_assert_eq(pipe2(fds, O_CLOEXEC), 0);
+	cr_assert_geq(test, 0);
 	janitor_pid = fork();
 	if (janitor_pid == 0) {
 		close(fds[1]);
 		setsid();
-		janitor(fds[0]);
+		janitor(test, fds[0]);
 	}
+	close(test);
 	close(fds[0]);
 	janitor_pipe = fds[1];
 }
@@ -152,8 +174,9 @@ forkd_teardown(void)
 {
 	control_client_free(client);
 	client = NULL;
+	if (write(janitor_pipe, "", 1) == 1)
+		waitpid(janitor_pid, NULL, 0);
 	close(janitor_pipe);
-	waitpid(janitor_pid, NULL, 0);
 	if (daemon_pid > 0)
 		waitpid(daemon_pid, NULL, 0);
 	guest_teardown();
@@ -248,6 +271,28 @@ forkd_connect(void)
 }
 
 /* --- commands --- */
+
+/* In a child there is no Criterion: a failed assertion would wait for it. */
+pid_t
+forkd_call_aside(const char *command, json_t *take_arguments)
+{
+	pid_t pid = fork();
+
+	cr_assert_geq(pid, 0);
+	if (pid == 0) {
+		struct control_client *aside = NULL;
+		struct lf_error error;
+
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		close(janitor_pipe);
+		_exit(control_client_connect(
+			  socket_path, WAIT_MS, &aside, &error) < 0 ||
+		      control_client_call(aside, command, take_arguments, NULL,
+			  NULL, WAIT_MS, NULL, &error) < 0);
+	}
+	json_decref(take_arguments);
+	return pid;
+}
 
 json_t *
 forkd_call(const char *command, json_t *take_arguments)

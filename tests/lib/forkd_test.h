@@ -37,6 +37,12 @@ struct control_client *forkd_connect(void);
  */
 json_t *forkd_call(const char *command, json_t *take_arguments);
 
+/*
+ * A command from a process of its own, which somebody may kill; its end is not
+ * waited for. The exit status is 0 when the command succeeded.
+ */
+pid_t forkd_call_aside(const char *command, json_t *take_arguments);
+
 /* A command that has to fail, with this class's code and in these words. */
 void forkd_refuses(
     const char *command, json_t *take_arguments, int code, const char *words);

@@ -75,8 +75,8 @@ static const struct {
     {"{\"execute\":\"create\",\"arguments\":{\"config\":{\"name\":\"a\","
      "\"kernel\":\"vmlinuz\"}}}",
 	"absolute", false},
-    {"{\"execute\":\"info\",\"arguments\":{\"domain\":\"x\\u0000y\"}}", "error",
-	false},
+    {"{\"execute\":\"info\",\"arguments\":{\"domain\":\"x\\u0000y\"}}",
+	"\"BadMessage\"", true},
 };
 
 Test(forkd_bad, garbage_is_answered_and_disturbs_nobody)
@@ -125,33 +125,27 @@ Test(forkd_bad, a_message_without_end_is_cut_off)
 
 Test(forkd_bad, a_client_that_does_not_read_is_dropped_and_others_are_served)
 {
-	static const char subscribe[] = "{\"execute\":\"subscribe\"}";
+	static const char info[] =
+	    "{\"execute\":\"info\",\"arguments\":{\"domain\":\"a\"}}";
 	struct pollfd p = {.events = POLLIN};
-	struct sockaddr_un addr;
 	char text[65536];
-	unsigned id;
-	int sock, i;
+	unsigned id, i;
+	int sock;
 	ssize_t n;
 
-	(void)addr;
 	forkd_start(NULL);
+	signal(SIGPIPE, SIG_IGN);
 	id = forkd_create(guest_bootless("a"));
 	sock = connect_raw();
-	cr_assert_gt(write(sock, subscribe, sizeof(subscribe) - 1), 0);
-	usleep(50000);
-	/* Each rename is an event; a megabyte of them is too much. */
-	for (i = 0; i < 12000; i++) {
-		char name[64];
-		json_t *arguments = forkd_domain(id);
-
-		snprintf(name, sizeof(name), "name-%053d", i);
-		json_object_set_new(arguments, "name", json_string(name));
-		json_decref(forkd_call("rename", arguments));
-	}
+	cr_assert_geq(sock, 0);
+	/* Megabytes of answers that nobody wants to have. */
+	for (i = 0; send(sock, info, sizeof(info) - 1, 0) > 0; i++)
+		cr_assert_lt(i, 100000, "it was not dropped");
+	cr_assert_str_eq(forkd_text(id, "state"), "running");
 	/* What was in the socket comes, then the end. */
 	p.fd = sock;
 	do {
-		cr_assert_eq(poll(&p, 1, 2000), 1, "it was not dropped");
+		cr_assert_eq(poll(&p, 1, 20000), 1, "there is no end");
 		n = read(sock, text, sizeof(text));
 	} while (n > 0);
 	close(sock);
@@ -176,7 +170,9 @@ Test(forkd_bad, more_clients_than_are_served_are_told_so)
 		if (strstr(text, "\"QMP\"") != NULL)
 			served++;
 		else
-			cr_assert_not_null(strstr(text, "\"Busy\""));
+			cr_assert_not_null(
+			    strstr(text, "forkd has 128 clients already"), "%s",
+			    text);
 	}
 	/* 128, one of which is the test's own. */
 	cr_assert_eq(served, 127);

@@ -144,23 +144,6 @@ Test(forkd_kill, domains_that_died_without_a_forkd_are_listed_as_crashed)
 
 /* --- at any step --- */
 
-/* A command from a process of its own, which somebody may kill. */
-static pid_t
-call_aside(const char *command, json_t *take_arguments)
-{
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		struct control_client *client = forkd_connect();
-		struct lf_error error;
-
-		_exit(control_client_call(client, command, take_arguments, NULL,
-			  NULL, 30000, NULL, &error) < 0);
-	}
-	json_decref(take_arguments);
-	return pid;
-}
-
 static json_t *
 create_arguments(void)
 {
@@ -235,7 +218,7 @@ Test(forkd_kill, forkd_at_any_step_of_a_creation)
 		pid_t aside;
 
 		forkd_start(NULL);
-		aside = call_aside("create", create_arguments());
+		aside = forkd_call_aside("create", create_arguments());
 		usleep((useconds_t)us);
 		forkd_kill();
 		waitpid(aside, NULL, 0);
@@ -263,7 +246,7 @@ Test(forkd_kill, forkd_at_any_step_of_a_fork)
 		lf_domain_config_add_disk(config, &disk, NULL);
 		disk->path = guest_path("disk");
 		parent = forkd_create(config);
-		aside = call_aside("fork-vm", forkd_domain(parent));
+		aside = forkd_call_aside("fork-vm", forkd_domain(parent));
 		usleep((useconds_t)us);
 		forkd_kill();
 		waitpid(aside, NULL, 0);
@@ -286,7 +269,7 @@ Test(forkd_kill, a_client_at_any_step)
 
 	forkd_start(NULL);
 	for (us = 0; us < STEPS_US; us += 2 * step_us()) {
-		pid_t aside = call_aside("create", create_arguments());
+		pid_t aside = forkd_call_aside("create", create_arguments());
 
 		usleep((useconds_t)us);
 		kill(aside, SIGKILL);
@@ -318,7 +301,7 @@ static void
 kill_during_fork(
     unsigned parent, unsigned next, const char *member, unsigned long us)
 {
-	pid_t aside = call_aside("fork-vm", forkd_domain(parent));
+	pid_t aside = forkd_call_aside("fork-vm", forkd_domain(parent));
 	pid_t victim = 0;
 	int tries;
 
