@@ -17,9 +17,19 @@
 #define MSR_STAR         0xc0000081
 #define MSR_LSTAR        0xc0000082
 
-/* Hyper-V: the vCPU's run time and the reference clock, both running. */
+/*
+ * Hyper-V (TLFS appendix): the vCPU's run time and the reference clock, both
+ * running, the clock's page, the interrupt controller, four timers.
+ */
 #define MSR_HV_VP_RUNTIME     0x40000010
 #define MSR_HV_TIME_REF_COUNT 0x40000020
+#define MSR_HV_REFERENCE_TSC  0x40000021
+#define MSR_HV_SCONTROL       0x40000080
+#define MSR_HV_SIMP           0x40000083
+#define MSR_HV_SINT0          0x40000090
+#define MSR_HV_SINT15         0x4000009f
+#define MSR_HV_STIMER0_CONFIG 0x400000b0
+#define MSR_HV_STIMER3_COUNT  0x400000b7
 
 /* KVM's paravirtual clock, and what else makes KVM write guest memory. */
 #define MSR_KVM_WALL_CLOCK      0x11

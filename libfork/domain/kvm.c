@@ -193,6 +193,10 @@ make_vm(struct kvm_domain *kvm, const struct lf_fork_options *options,
 		recipe.caps |= VM_CAP_X2APIC_API;
 	if (options->msr_exits)
 		recipe.caps |= VM_CAP_MSR_EXITS;
+	if (device->msr_filter && !options->pv_clock)
+		recipe.caps |= VM_CAP_HOLD_CLOCKS;
+	if (device->msr_filter && interrupts != VCPU_INTERRUPTS_ALL)
+		recipe.caps |= VM_CAP_HOLD_TIMERS;
 	/* It is switched on for a VM before its vCPUs get their MSRs. */
 	if (hyperv_features(recipe.cpuid) & HYPERV_SYNIC)
 		recipe.caps |= VM_CAP_HYPERV_SYNIC;

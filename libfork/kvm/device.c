@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/sys.h"
 #include "cpu/state.h"
+#include "kvm/held.h"
 #include "kvm/internal.h"
 
 DEFINE_CLEANUP(struct kvm_device *, kvm_device_free);
@@ -77,7 +78,9 @@ ask_caps(struct kvm_device *device)
 	device->hyperv_synic = cap(device, KVM_CAP_HYPERV_SYNIC2) > 0;
 	device->nested_state = cap(device, KVM_CAP_NESTED_STATE) > 0;
 	device->smm = cap(device, KVM_CAP_X86_SMM) > 0;
-	device->user_space_msr = cap(device, KVM_CAP_X86_USER_SPACE_MSR) > 0;
+	r = cap(device, KVM_CAP_X86_USER_SPACE_MSR);
+	device->user_space_msr = r > 0;
+	device->msr_filter = r > 0 && cap(device, KVM_CAP_X86_MSR_FILTER) > 0;
 	device->emulation_failure_bytes =
 	    cap(device, KVM_CAP_EXIT_ON_EMULATION_FAILURE) > 0;
 	r = cap(device, KVM_CAP_DISABLE_QUIRKS2);
@@ -188,6 +191,8 @@ kvm_device_open(
 		rc = ask_msrs(device, error);
 	if (rc == 0)
 		rc = manners_measure(device, error);
+	if (rc == 0)
+		rc = held_measure(device, error);
 	if (rc == 0)
 		rc = host_measure_tsc(device, error);
 	if (rc < 0)

@@ -61,6 +61,7 @@ struct kvm_device {
 	bool nested_state;
 	bool smm;
 	bool user_space_msr;
+	bool msr_filter; /* chosen MSRs can be kept from KVM */
 	bool emulation_failure_bytes;
 	bool
 	    quirk_out_7e; /* OUT to port 0x7e is not like others, unless told */

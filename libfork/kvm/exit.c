@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "kvm/held.h"
 #include "kvm/internal.h"
 
 static void
@@ -123,6 +124,10 @@ exit_decode(struct vcpu *vcpu, struct lf_exit *exit)
 		return true;
 	case KVM_EXIT_X86_RDMSR:
 	case KVM_EXIT_X86_WRMSR:
+		if (run->msr.reason == KVM_MSR_EXIT_REASON_FILTER) {
+			held_answer(vcpu);
+			return false;
+		}
 		decode_msr(vcpu, exit);
 		return true;
 	case KVM_EXIT_HLT:

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Holding back timers and PV clock MSRs.
+ * Holding back timers and PV clock MSRs (Documentation/virt/kvm/api.rst:
+ * KVM_X86_SET_MSR_FILTER, KVM_CAP_X86_USER_SPACE_MSR).
  */
 #include "kvm/held.h"
 
+#include "base/error.h"
+#include "base/sys.h"
 #include "cpu/msr.h"
 #include "kvm/internal.h"
+#include "kvm/probe_guest.h"
 
 static bool
 timers_held(const struct vcpu *vcpu)
@@ -13,23 +17,39 @@ timers_held(const struct vcpu *vcpu)
 	return vcpu->interrupts != VCPU_INTERRUPTS_ALL;
 }
 
-static bool
-is_pv_clock(uint32_t index)
+/* What is held, by the capability that holds the guest's own writes: in the
+ * ranges that KVM's filter wants, bit n of `mask` for MSR `first` + n. */
+static const struct {
+	uint32_t cap;
+	uint32_t first, count;
+	uint32_t mask;
+} held_msrs[] = {
+    {VM_CAP_HOLD_CLOCKS, MSR_KVM_WALL_CLOCK, 2, 0x3},
+    /* Without 5, whether KVM polls when the vCPU halts: no memory in it. */
+    {VM_CAP_HOLD_CLOCKS, MSR_KVM_WALL_CLOCK_NEW, 8, 0xdf},
+    {VM_CAP_HOLD_CLOCKS, MSR_HV_REFERENCE_TSC, 1, 0x1},
+    {VM_CAP_HOLD_TIMERS, MSR_HV_STIMER0_CONFIG, 8, 0xff},
+};
+
+#define HELD_RANGES (sizeof(held_msrs) / sizeof(held_msrs[0]))
+
+_Static_assert(HELD_RANGES <= KVM_MSR_FILTER_MAX_RANGES, "KVM takes so many");
+
+/* The VM_CAP_HOLD_x that an MSR is held by under the vCPU's policy, or 0. */
+static uint32_t
+held_by(const struct vcpu *vcpu, uint32_t index)
 {
-	switch (index) {
-	case MSR_KVM_WALL_CLOCK:
-	case MSR_KVM_SYSTEM_TIME:
-	case MSR_KVM_WALL_CLOCK_NEW:
-	case MSR_KVM_SYSTEM_TIME_NEW:
-	case MSR_KVM_ASYNC_PF_EN:
-	case MSR_KVM_STEAL_TIME:
-	case MSR_KVM_PV_EOI_EN:
-	case MSR_KVM_ASYNC_PF_INT:
-	case MSR_KVM_ASYNC_PF_ACK:
-		return true;
-	default:
-		return false;
+	uint32_t wanted = (vcpu->pv_clock ? 0 : VM_CAP_HOLD_CLOCKS) |
+			  (timers_held(vcpu) ? VM_CAP_HOLD_TIMERS : 0);
+	size_t i;
+
+	for (i = 0; i < HELD_RANGES; i++) {
+		uint32_t n = index - held_msrs[i].first;
+
+		if (n < held_msrs[i].count && (held_msrs[i].mask & 1U << n))
+			return held_msrs[i].cap & wanted;
 	}
+	return 0;
 }
 
 void
@@ -81,9 +101,14 @@ held_keep_msrs(struct vcpu *vcpu, const struct cpu_msrs *msrs,
 	for (i = 0; i < msrs->count; i++) {
 		struct cpu_msr msr = msrs->entry[i];
 
-		if (!vcpu->pv_clock && is_pv_clock(msr.index)) {
+		uint32_t cap = held_by(vcpu, msr.index);
+
+		if (cap != 0) {
 			remember(vcpu, &msr);
-			continue;
+			if (vcpu->vm->caps & cap)
+				continue;
+			/* The guest may have written it. */
+			msr.value = 0;
 		}
 		if (msr.index == MSR_TSC_DEADLINE) {
 			if (timers_held(vcpu))
@@ -108,4 +133,112 @@ held_report_msrs(const struct vcpu *vcpu, struct cpu_state *state)
 		if (cpu_state_msr(state, msr->index, &value) && value == 0)
 			cpu_state_set_msr(state, msr->index, msr->value, NULL);
 	}
+}
+
+int
+held_filter(struct vm *vm, uint32_t caps, struct lf_error *error)
+{
+	struct kvm_msr_filter filter = {.flags = KVM_MSR_FILTER_DEFAULT_ALLOW};
+	uint8_t allowed[HELD_RANGES];
+	unsigned n = 0;
+	size_t i;
+	int r;
+
+	for (i = 0; i < HELD_RANGES; i++) {
+		if ((held_msrs[i].cap & caps) == 0)
+			continue;
+		allowed[n] = (uint8_t)~held_msrs[i].mask;
+		filter.ranges[n] = (struct kvm_msr_filter_range){
+		    .flags = KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE,
+		    .nmsrs = held_msrs[i].count,
+		    .base = held_msrs[i].first,
+		    .bitmap = &allowed[n],
+		};
+		n++;
+	}
+	r = vm_ioctl(vm, KVM_X86_SET_MSR_FILTER, &filter);
+	if (r < 0)
+		return error_sys(error, -r,
+		    "KVM: cannot keep MSRs of clocks and timers from it");
+	return 0;
+}
+
+/* KVM's first two MSRs have an old and a new number each. */
+static uint32_t
+by_new_number(uint32_t index)
+{
+	switch (index) {
+	case MSR_KVM_WALL_CLOCK:
+		return MSR_KVM_WALL_CLOCK_NEW;
+	case MSR_KVM_SYSTEM_TIME:
+		return MSR_KVM_SYSTEM_TIME_NEW;
+	default:
+		return index;
+	}
+}
+
+void
+held_answer(struct vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+	uint32_t index = by_new_number(run->msr.index);
+	unsigned i;
+
+	run->msr.error = 1;
+	for (i = 0; i < vcpu->held_count; i++) {
+		struct cpu_msr *msr = &vcpu->held[i];
+
+		if (by_new_number(msr->index) != index)
+			continue;
+		if (run->exit_reason == KVM_EXIT_X86_WRMSR)
+			msr->value = run->msr.data;
+		else
+			run->msr.data = msr->value;
+		run->msr.error = 0;
+	}
+}
+
+/* --- measuring --- */
+
+/*
+ * A write of the clock's MSR, at privilege level 0, with the value 2: should
+ * it reach KVM, it switches nothing on there.
+ */
+static int
+measure(struct kvm_device *device, struct probe_guest *guest,
+    struct lf_error *error)
+{
+	static const uint8_t code[] = {
+	    0xb9, 0x01, 0x4d, 0x56, 0x4b, /* mov ecx, SYSTEM_TIME_NEW */
+	    0xb8, 0x02, 0x00, 0x00, 0x00, /* mov eax, 2 */
+	    0x31, 0xd2,                   /* xor edx, edx */
+	    0x0f, 0x30,                   /* wrmsr */
+	    0xe6, 0x80,                   /* out 0x80, al */
+	};
+	struct vcpu *vcpu = guest->vcpu;
+	struct lf_exit exit;
+	int rc;
+
+	vcpu->held[0] = (struct cpu_msr){.index = MSR_KVM_SYSTEM_TIME_NEW};
+	vcpu->held_count = 1;
+	rc = probe_guest_load(guest, code, sizeof(code), 0, NULL, error);
+	if (rc == 0)
+		rc = vcpu_run(vcpu, &exit, error);
+	device->msr_filter = rc == 0 && vcpu->held[0].value == 2;
+	return rc;
+}
+
+int
+held_measure(struct kvm_device *device, struct lf_error *error)
+{
+	struct probe_guest guest;
+	int rc;
+
+	if (!device->msr_filter)
+		return 0;
+	rc = probe_guest_init(&guest, device, 1, VM_CAP_HOLD_CLOCKS, error);
+	if (rc == 0)
+		rc = measure(device, &guest, error);
+	probe_guest_done(&guest);
+	return rc;
 }

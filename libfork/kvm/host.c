@@ -48,6 +48,7 @@ static const char *const fact_names[LF_HOST_FACT_COUNT] = {
     [LF_HOST_TSC_OFFSET] = "TSC offset",
     [LF_HOST_INT3] = "INT3 breakpoints",
     [LF_HOST_USER_MSR] = "unknown MSRs",
+    [LF_HOST_MSR_FILTER] = "clock MSRs",
     [LF_HOST_INSN_BYTES] = "failed instructions",
 };
 
@@ -241,7 +242,7 @@ int
 host_measure_tsc(struct kvm_device *device, struct lf_error *error)
 {
 	struct probe_guest guest;
-	int rc = probe_guest_init(&guest, device, 1, error);
+	int rc = probe_guest_init(&guest, device, 1, 0, error);
 
 	if (rc == 0)
 		rc = measure_tsc(device, &guest, error);
@@ -280,6 +281,10 @@ say_caps(struct lf_host *host, const struct kvm_device *device)
 	say_whether(host, LF_HOST_USER_MSR, device->user_space_msr,
 	    LF_HOST_LIMITED, "can be answered",
 	    "cannot be answered: they fault in the guest");
+	say_whether(host, LF_HOST_MSR_FILTER, device->msr_filter,
+	    LF_HOST_LIMITED, "can be kept from KVM",
+	    "cannot be kept from KVM: those that a fork writes itself make KVM "
+	    "write guest memory");
 	say_whether(host, LF_HOST_INSN_BYTES, device->emulation_failure_bytes,
 	    LF_HOST_LIMITED, "are shown", "are not shown by KVM");
 	host->ring_entries_max = device->ring_entries_max;
@@ -304,7 +309,7 @@ static int
 probe(struct lf_host *host, struct kvm_device *device, struct lf_error *error)
 {
 	struct probe_guest guest;
-	int rc = probe_guest_init(&guest, device, 1, error);
+	int rc = probe_guest_init(&guest, device, 1, 0, error);
 
 	if (rc == 0)
 		rc = measure_speed(host, &guest, error);

@@ -32,7 +32,7 @@ struct access {
 };
 
 /* MSRs that KVM must not get now, with the values that the guest has. */
-#define VCPU_HELD_MAX 16
+#define VCPU_HELD_MAX 32
 
 struct vcpu {
 	struct vm *vm;

@@ -123,7 +123,7 @@ manners_measure(struct kvm_device *device, struct lf_error *error)
 	struct probe_guest guest;
 	unsigned kind;
 	/* A vCPU each: an access not forgotten spoils what follows. */
-	int rc = probe_guest_init(&guest, device, KVM_ACCESS_COUNT, error);
+	int rc = probe_guest_init(&guest, device, KVM_ACCESS_COUNT, 0, error);
 
 	for (kind = 0; rc == 0 && kind < KVM_ACCESS_COUNT; kind++) {
 		guest.vcpu = vm_vcpu(guest.vm, kind);

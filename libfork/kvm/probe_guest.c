@@ -32,9 +32,9 @@ put_entry(uint8_t *ram, uint64_t gpa, uint64_t entry)
 
 int
 probe_guest_init(struct probe_guest *guest, const struct kvm_device *device,
-    unsigned vcpus, struct lf_error *error)
+    unsigned vcpus, uint32_t caps, struct lf_error *error)
 {
-	const struct vm_recipe recipe = {.vcpus = vcpus};
+	const struct vm_recipe recipe = {.vcpus = vcpus, .caps = caps};
 	struct vm_memslot slot = {.length = RAM_BYTES};
 	void *ram;
 	int rc;

@@ -29,9 +29,9 @@ struct probe_guest {
 	uint8_t *ram;
 };
 
-/* Makes a VM with so many vCPUs; the first one is chosen. */
+/* Makes a VM with so many vCPUs and VM_CAP_x; the first one is chosen. */
 int probe_guest_init(struct probe_guest *guest, const struct kvm_device *device,
-    unsigned vcpus, struct lf_error *error);
+    unsigned vcpus, uint32_t caps, struct lf_error *error);
 void probe_guest_done(struct probe_guest *guest);
 
 /*

@@ -18,12 +18,19 @@
 /* --- msrs --- */
 
 /* MSRs that KVM gives and takes but does not list (kvm_get_msr_common). */
-static const struct {
+static const struct msr_range {
 	uint32_t first, last;
 } unlisted[] = {
     {0x200, 0x20f},                                 /* variable MTRRs */
     {0x250, 0x250}, {0x258, 0x259}, {0x268, 0x26f}, /* fixed MTRRs */
     {0x2ff, 0x2ff},                                 /* MTRR default type */
+};
+
+/* The same for Hyper-V's interrupt controller, where there is one. */
+static const struct msr_range synic[] = {
+    {MSR_HV_SCONTROL, MSR_HV_SIMP},
+    {MSR_HV_SINT0, MSR_HV_SINT15},
+    {MSR_HV_STIMER0_CONFIG, MSR_HV_STIMER3_COUNT},
 };
 
 /* The TSC is a group of its own; APIC base and EFER are system registers. */
@@ -36,8 +43,25 @@ elsewhere(uint32_t index)
 static void
 list_msr(struct cpu_msrs *list, uint32_t index)
 {
-	if (!elsewhere(index) && list->count < CPU_MSRS_MAX)
-		list->entry[list->count++] = (struct cpu_msr){.index = index};
+	uint32_t i;
+
+	if (elsewhere(index) || list->count == CPU_MSRS_MAX)
+		return;
+	for (i = 0; i < list->count; i++)
+		if (list->entry[i].index == index)
+			return;
+	list->entry[list->count++] = (struct cpu_msr){.index = index};
+}
+
+static void
+list_ranges(struct cpu_msrs *list, const struct msr_range *ranges, size_t count)
+{
+	uint32_t index;
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		for (index = ranges[i].first; index <= ranges[i].last; index++)
+			list_msr(list, index);
 }
 
 /*
@@ -78,17 +102,16 @@ state_get_msrs(
 {
 	const struct kvm_device *device = vcpu->device;
 	cleanup_free struct cpu_msrs *list = sys.calloc(1, sizeof(*list));
-	uint32_t i, index;
+	uint32_t i;
 	int rc;
 
 	if (list == NULL)
 		return error_nomem(error);
 	for (i = 0; i < device->msr_count; i++)
 		list_msr(list, device->msrs[i]);
-	for (i = 0; i < sizeof(unlisted) / sizeof(unlisted[0]); i++)
-		for (index = unlisted[i].first; index <= unlisted[i].last;
-		     index++)
-			list_msr(list, index);
+	list_ranges(list, unlisted, sizeof(unlisted) / sizeof(unlisted[0]));
+	if (vcpu->vm->caps & VM_CAP_HYPERV_SYNIC)
+		list_ranges(list, synic, sizeof(synic) / sizeof(synic[0]));
 	rc = get_listed(vcpu, list, error);
 	if (rc < 0)
 		return rc;

@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/sys.h"
+#include "kvm/held.h"
 #include "kvm/internal.h"
 
 /* Where QEMU puts them on both of its machines: below the BIOS at 4 GiB. */
@@ -93,6 +94,10 @@ check_recipe(const struct kvm_device *device, const struct vm_recipe *recipe,
 	if ((recipe->caps & VM_CAP_MSR_EXITS) && !device->user_space_msr)
 		return error_set(
 		    error, ENOTSUP, "KVM here cannot report unknown MSRs");
+	if ((recipe->caps & (VM_CAP_HOLD_CLOCKS | VM_CAP_HOLD_TIMERS)) &&
+	    !device->msr_filter)
+		return error_set(error, ENOTSUP,
+		    "KVM here cannot leave chosen MSRs to libfork");
 	if (recipe->tsc_khz != 0 && recipe->cpuid != NULL &&
 	    recipe->cpuid->count > CPU_CPUID_MAX)
 		return error_set(error, EINVAL, "CPUID table of %u entries",
@@ -110,6 +115,25 @@ enable(struct vm *vm, uint32_t number, uint64_t arg, const char *what,
 	if (r < 0)
 		return error_sys(error, -r, "KVM: cannot enable %s", what);
 	return 0;
+}
+
+static int
+enable_msr_exits(struct vm *vm, uint32_t caps, struct lf_error *error)
+{
+	const uint32_t hold = VM_CAP_HOLD_CLOCKS | VM_CAP_HOLD_TIMERS;
+	uint64_t reasons = 0;
+	int rc;
+
+	if (caps & VM_CAP_MSR_EXITS)
+		reasons |=
+		    KVM_MSR_EXIT_REASON_UNKNOWN | KVM_MSR_EXIT_REASON_INVAL;
+	if (caps & hold)
+		reasons |= KVM_MSR_EXIT_REASON_FILTER;
+	if (reasons == 0)
+		return 0;
+	rc = enable(vm, KVM_CAP_X86_USER_SPACE_MSR, reasons,
+	    "exits at accesses of MSRs", error);
+	return rc == 0 && (caps & hold) ? held_filter(vm, caps, error) : rc;
 }
 
 static int
@@ -141,10 +165,8 @@ enable_caps(
 		    KVM_X2APIC_API_USE_32BIT_IDS |
 			KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK,
 		    "32-bit APIC ids", error);
-	if (rc == 0 && (recipe->caps & VM_CAP_MSR_EXITS))
-		rc = enable(vm, KVM_CAP_X86_USER_SPACE_MSR,
-		    KVM_MSR_EXIT_REASON_UNKNOWN | KVM_MSR_EXIT_REASON_INVAL,
-		    "exits for unknown MSRs", error);
+	if (rc == 0)
+		rc = enable_msr_exits(vm, recipe->caps, error);
 	return rc;
 }
 

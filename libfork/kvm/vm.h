@@ -34,6 +34,12 @@ enum vm_cap {
 	VM_CAP_X2APIC_API = 1 << 0,   /* 32-bit APIC ids */
 	VM_CAP_HYPERV_SYNIC = 1 << 1, /* Hyper-V synthetic interrupts */
 	VM_CAP_MSR_EXITS = 1 << 2,    /* unknown MSRs exit (else #GP) */
+	/*
+	 * MSRs of PV clocks, of PV timers: what the guest writes there itself
+	 * is kept, as what is loaded (held.h), and KVM does not get it.
+	 */
+	VM_CAP_HOLD_CLOCKS = 1 << 3,
+	VM_CAP_HOLD_TIMERS = 1 << 4,
 };
 
 #define VM_VCPUS_MAX 255

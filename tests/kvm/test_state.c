@@ -248,6 +248,145 @@ Test(state, the_pv_clock_is_the_guests_but_not_kvms)
 	microvm_done(&micro);
 }
 
+/*
+ * The guest itself writes an MSR, reads it back into RAX:RDX and is done. It
+ * is kernel-mode code of a few instructions: any KVM emulates those at least.
+ */
+static uint64_t
+write_msr(struct microvm *micro, uint32_t index, uint64_t value)
+{
+	uint8_t code[] = {0xb9, 0, 0, 0, 0, 0xb8, 0, 0, 0, 0, 0xba, 0, 0, 0, 0,
+	    0x0f, 0x30, 0x31, 0xc0, 0x31, 0xd2, 0x0f, 0x32, DONE};
+	struct vcpu *vcpu = vm_vcpu(micro->vm, 0);
+	uint32_t low = (uint32_t)value, high = (uint32_t)(value >> 32);
+	struct cpu_regs regs;
+	struct lf_error error;
+	struct lf_exit exit;
+
+	memcpy(&code[1], &index, sizeof(index));
+	memcpy(&code[6], &low, sizeof(low));
+	memcpy(&code[11], &high, sizeof(high));
+	microvm_code(micro, code, sizeof(code));
+	microvm_start(micro, 0, 0, 0);
+	microvm_run(micro, 0, &exit);
+	cr_assert_eq(exit.reason, LF_EXIT_IO, "%s", lf_exit_name(&exit));
+	cr_assert_eq(vcpu_answer_nobody(vcpu, &error), 0);
+	cr_assert_eq(vcpu_get_regs(vcpu, &regs, &error), 0);
+	return regs.rdx << 32 | regs.rax;
+}
+
+/* The value in the state; that of the policy is loaded before and after. */
+static void
+check_own_write(struct microvm *micro, uint32_t index, uint64_t value)
+{
+	struct vcpu *vcpu = vm_vcpu(micro->vm, 0);
+	struct cpu_state *before = take(vcpu), *found;
+	struct lf_error error;
+	uint64_t now;
+
+	load(vcpu, CPU_GROUP_ALL, before);
+	cr_assert_eq(write_msr(micro, index, value), value, "MSR 0x%x", index);
+	found = take(vcpu);
+	cr_assert(cpu_state_msr(found, index, &now), "MSR 0x%x", index);
+	cr_assert_eq(now, value, "MSR 0x%x: 0x%lx", index, now);
+	if (index == MSR_KVM_SYSTEM_TIME) {
+		cr_assert(cpu_state_msr(found, MSR_KVM_SYSTEM_TIME_NEW, &now));
+		cr_assert_eq(now, value, "two numbers of one MSR");
+	}
+	load(vcpu, CPU_GROUP_ALL & ~CPU_GROUP_MSRS, before);
+	cr_assert_eq(
+	    vcpu_state_verify(vcpu, CPU_GROUP_MSRS, before, &error), -EBADMSG);
+	load(vcpu, CPU_GROUP_ALL, before);
+	cr_assert_eq(vcpu_state_verify(vcpu, CPU_GROUP_ALL, before, &error), 0,
+	    "MSR 0x%x: %s", index, error.message);
+	cpu_state_free(before);
+	cpu_state_free(found);
+}
+
+static bool
+free_memory_written(const struct microvm *micro)
+{
+	unsigned i;
+
+	for (i = 0; i < 4096; i++)
+		if (micro->ram[MICRO_FREE + i] != 0)
+			return true;
+	return false;
+}
+
+/*
+ * Where KVM can leave them to libfork, it never sees what the guest writes and
+ * never writes the guest's memory. Elsewhere it does, and a load ends it.
+ */
+Test(state, clock_msrs_that_the_guest_writes_are_its_own_and_undone)
+{
+	static const uint32_t writing[] = {
+	    MSR_KVM_SYSTEM_TIME_NEW, MSR_KVM_SYSTEM_TIME};
+	/* With bits that switch something on; KVM has the rest as it is. */
+	static const struct {
+		uint32_t index;
+		uint64_t value;
+	} quiet[] = {
+	    {MSR_KVM_STEAL_TIME, MICRO_FREE | 1},
+	    {MSR_KVM_PV_EOI_EN, MICRO_FREE | 1},
+	    {MSR_KVM_ASYNC_PF_EN, MICRO_FREE | 9},
+	    {MSR_KVM_WALL_CLOCK_NEW, MICRO_FREE},
+	    {MSR_KVM_WALL_CLOCK, MICRO_FREE},
+	};
+	struct vm_recipe holding = recipe;
+	struct microvm micro;
+	unsigned i;
+
+	if (microvm_why_not()[0] != '\0')
+		cr_skip_test("%s", microvm_why_not());
+	microvm_init(&micro, &recipe);
+	for (i = 0; i < 2; i++)
+		check_own_write(&micro, writing[i], MICRO_FREE | 1);
+	cr_assert(free_memory_written(&micro));
+	microvm_done(&micro);
+
+	if (!microvm_device()->msr_filter)
+		cr_skip_test("KVM here cannot leave chosen MSRs to libfork");
+	holding.caps = VM_CAP_HOLD_CLOCKS;
+	microvm_init(&micro, &holding);
+	for (i = 0; i < 2; i++)
+		check_own_write(&micro, writing[i], MICRO_FREE | 1);
+	for (i = 0; i < sizeof(quiet) / sizeof(quiet[0]); i++)
+		check_own_write(&micro, quiet[i].index, quiet[i].value);
+	cr_assert_not(free_memory_written(&micro));
+	microvm_done(&micro);
+}
+
+/* Hyper-V's timers are held as the LAPIC's, its clock page as KVM's. */
+Test(state, hyperv_timers_that_the_guest_writes_are_its_own_and_undone)
+{
+	const struct vm_recipe holding = {
+	    .vcpus = 1,
+	    .irqchip = VM_IRQCHIP_LAPIC,
+	    .caps =
+		VM_CAP_HOLD_CLOCKS | VM_CAP_HOLD_TIMERS | VM_CAP_HYPERV_SYNIC,
+	};
+	struct microvm micro;
+	struct lf_error error;
+
+	if (microvm_why_not()[0] != '\0')
+		cr_skip_test("%s", microvm_why_not());
+	if (!microvm_device()->hyperv_synic || !microvm_device()->msr_filter)
+		cr_skip_test("KVM here has no Hyper-V timers, or cannot leave "
+			     "chosen MSRs to libfork");
+	microvm_init(&micro, &holding);
+	cr_assert_eq(vcpu_set_interrupts(
+			 vm_vcpu(micro.vm, 0), VCPU_INTERRUPTS_IPI, &error),
+	    0);
+	check_own_write(&micro, MSR_HV_REFERENCE_TSC, MICRO_FREE | 1);
+	/* Auto-enabled, message to SINT 2; in 1 microsecond. */
+	check_own_write(&micro, MSR_HV_STIMER0_CONFIG, 2 << 16 | 1 << 3);
+	check_own_write(&micro, MSR_HV_STIMER0_CONFIG + 1, 10);
+	check_own_write(&micro, MSR_HV_STIMER3_COUNT, 10);
+	cr_assert_not(free_memory_written(&micro));
+	microvm_done(&micro);
+}
+
 Test(state, timers_are_the_guests_but_not_kvms)
 {
 	struct microvm micro;

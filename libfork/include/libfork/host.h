@@ -40,6 +40,7 @@ enum lf_host_fact_index {
 			     */
 	LF_HOST_INT3,       /* breakpoints by INT3 are reported */
 	LF_HOST_USER_MSR,   /* unknown MSRs can be answered */
+	LF_HOST_MSR_FILTER, /* a guest's own writes of clock MSRs are kept */
 	LF_HOST_INSN_BYTES, /* failed emulation shows its instruction */
 	LF_HOST_FACT_COUNT
 };
