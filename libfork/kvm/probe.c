@@ -31,7 +31,7 @@ reports_int3(const struct kvm_device *device)
 	static const struct vcpu_debug debug = {.int3 = true};
 	struct probe_guest guest;
 	struct lf_exit exit = {0};
-	int rc = probe_guest_init(&guest, device, 1, NULL);
+	int rc = probe_guest_init(&guest, device, 1, 0, NULL);
 
 	if (rc == 0)
 		rc = probe_guest_load(&guest, int3, 1, 3, NULL, NULL);
