@@ -30,7 +30,7 @@ static const struct {
 	}
 
 #define PIC_FIELD(n, who, f) ROW(PIC, pic[n].f, who "." #f, false)
-#define PIC(n, who)                                                         \
+#define PIC_ROWS(n, who)                                                    \
 	PIC_FIELD(n, who, last_irr), PIC_FIELD(n, who, irr),                \
 	    PIC_FIELD(n, who, imr), PIC_FIELD(n, who, isr),                 \
 	    PIC_FIELD(n, who, priority_add), PIC_FIELD(n, who, irq_base),   \
@@ -55,8 +55,8 @@ static const struct {
 	    PIT_FIELD(n, gate)
 
 const struct cpu_chip_field cpu_chip_fields[] = {
-    PIC(0, "master"),
-    PIC(1, "slave"),
+    PIC_ROWS(0, "master"),
+    PIC_ROWS(1, "slave"),
     IOAPIC(base_address),
     IOAPIC(ioregsel),
     IOAPIC(id),
