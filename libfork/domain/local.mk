@@ -13,6 +13,8 @@ libfork_sources += \
 	libfork/domain/pool.h \
 	libfork/domain/probe.c \
 	libfork/domain/probe.h \
+	libfork/domain/steal_time.c \
+	libfork/domain/steal_time.h \
 	libfork/domain/vcpu_stream.c \
 	libfork/domain/vcpu_stream.h
 

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/sys.h"
+#include "domain/steal_time.h"
 #include "kvm/device.h"
 #include "kvm/vcpu.h"
 #include "kvm/vcpu_state.h"
@@ -293,6 +294,8 @@ vcpu_import_finish(
 		return error_nomem(error);
 	for (i = 0; i < snapshot->vcpu_count && rc == 0; i++)
 		rc = import_one(import, vm_vcpu(vm, i), i, &states[i], error);
+	if (rc == 0)
+		rc = steal_time_clear_preempted(snapshot, states, error);
 	if (rc == 0) {
 		pthread_mutex_lock(&snapshot->lock);
 		if (snapshot->vcpus == NULL)
