@@ -2,10 +2,12 @@
 /*
  * Programs that make progress for ever and show it in a page (guest.h):
  *
- * counter [CPU]   pinned to one CPU (one process for each when none is
+ * counter [CPU [GPA]...]
+ *                 pinned to one CPU (one process for each when none is
  *                 named): counts system calls; keeps 16 pages of its own,
  *                 changes one word each round and checks that the hash
- *                 carried along equals the hash of what is there
+ *                 carried along equals the hash of what is there; writes
+ *                 the count to each guest-physical address
  * remap           two threads on CPUs 0 and 1 of one process map, protect
  *                 and unmap memory, which makes each flush the other's TLB by
  *                 inter-processor interrupts
@@ -26,7 +28,12 @@
 
 #include "guest.h"
 
-enum { PAGE = 4096, COUNTER_WORDS = 16 * PAGE / 8, CALLS_PER_ROUND = 64 };
+enum {
+	PAGE = 4096,
+	COUNTER_WORDS = 16 * PAGE / 8,
+	CALLS_PER_ROUND = 64,
+	PLACES = 8,
+};
 
 static uint64_t
 mix(uint64_t word, uint64_t index)
@@ -36,13 +43,31 @@ mix(uint64_t word, uint64_t index)
 	return z ^ (z >> 29);
 }
 
+static volatile uint64_t *
+map_place(const char *gpa)
+{
+	uint64_t at = parse_number("address", gpa);
+	int fd = open("/dev/mem", O_RDWR | O_CLOEXEC);
+	void *page =
+	    mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)at);
+
+	if (page == MAP_FAILED)
+		err(1, "/dev/mem at %s", gpa);
+	close(fd);
+	return page;
+}
+
 static void
-counter_run(unsigned cpu)
+counter_run(unsigned cpu, char **gpas)
 {
 	static uint64_t memory[COUNTER_WORDS];
+	volatile uint64_t *places[PLACES];
 	struct progress *progress;
 	uint64_t sum = 0;
+	int place_count = 0;
 
+	for (; *gpas != NULL && place_count < PLACES; gpas++)
+		places[place_count++] = map_place(*gpas);
 	pin_to_cpu(cpu);
 	progress = progress_new("counter", cpu);
 	for (uint64_t i = 0; i < COUNTER_WORDS; i++) {
@@ -58,6 +83,8 @@ counter_run(unsigned cpu)
 		memory[i] += round | 1;
 		sum += mix(memory[i], i);
 		progress->hash = sum;
+		for (int p = 0; p < place_count; p++)
+			*places[p] = progress->count;
 		if (round % 64 != 0)
 			continue;
 		for (i = 0; i < COUNTER_WORDS; i++)
@@ -73,16 +100,16 @@ counter_main(int argc, char **argv)
 	unsigned cpus = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
 
 	if (argc > 1)
-		counter_run((unsigned)parse_number("CPU", argv[1]));
+		counter_run((unsigned)parse_number("CPU", argv[1]), argv + 2);
 	for (unsigned cpu = 1; cpu < cpus; cpu++) {
 		pid_t pid = fork();
 
 		if (pid < 0)
 			err(1, "fork");
 		if (pid == 0)
-			counter_run(cpu);
+			counter_run(cpu, argv + 1);
 	}
-	counter_run(0);
+	counter_run(0, argv + 1);
 	return 1;
 }
 

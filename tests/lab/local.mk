@@ -13,8 +13,11 @@ endif
 
 # Programs that run in the lab, each through a script of its own.
 lab_programs = tests/lab/test_two_phase
+tests_lab_test_two_phase_SOURCES = tests/lab/test_two_phase.c \
+	tests/lab/two_phase.c tests/lab/two_phase.h
 tests_lab_test_two_phase_CPPFLAGS = $(test_cppflags)
-tests_lab_test_two_phase_LDADD = tests/lib/libtest.la $(test_libs)
+tests_lab_test_two_phase_LDADD = tests/lib/libtest.la $(test_libs) \
+	$(JANSSON_LIBS)
 EXTRA_DIST += tests/lab/in-lab tests/lab/test-two-phase.sh
 if HAVE_CRITERION
 check_PROGRAMS += $(lab_programs)
