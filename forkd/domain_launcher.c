@@ -19,6 +19,7 @@
 #include "base/sys.h"
 #include "forkd/domain_process.h"
 #include "forkd/qcow2.h"
+#include "forkd/spawn.h"
 
 /* forkd answers at once, but for a qemu-img on a slow disk. */
 #define NEED_MS 60000
@@ -311,30 +312,6 @@ make_arguments(struct domain_process *p, const struct lf_qemu_request *request,
 	return 0;
 }
 
-static int
-start_qemu(struct lf_launcher *launcher, const struct lf_qemu_request *request,
-    struct lf_qemu_process *ret_process, struct lf_error *error)
-{
-	struct domain_process *p = launcher->opaque;
-	json_t *arguments = NULL, *result = NULL;
-	int fds[3], rc;
-
-	rc = make_arguments(p, request, &arguments, error);
-	if (rc < 0)
-		return rc;
-	rc = domain_need(p, ROLE_START_QEMU, arguments, &request->ram_fd, 1,
-	    &result, fds, 3, error);
-	if (rc < 0)
-		return rc;
-	*ret_process = (struct lf_qemu_process){
-	    .pid = (pid_t)json_integer_value(json_object_get(result, "pid")),
-	    .pidfd = fds[0],
-	    .qmp_fd = fds[1],
-	    .log_fd = fds[2]};
-	json_decref(result);
-	return 0;
-}
-
 static void
 end_qemu(struct lf_launcher *launcher, struct lf_qemu_process *process)
 {
@@ -350,6 +327,34 @@ end_qemu(struct lf_launcher *launcher, struct lf_qemu_process *process)
 	close_fd(process->qmp_fd);
 	close_fd(process->log_fd);
 	*process = LF_QEMU_PROCESS_NONE;
+}
+
+static int
+start_qemu(struct lf_launcher *launcher, const struct lf_qemu_request *request,
+    struct lf_qemu_process *ret_process, struct lf_error *error)
+{
+	struct domain_process *p = launcher->opaque;
+	json_t *arguments = NULL, *result = NULL;
+	int fds[4], rc;
+
+	rc = make_arguments(p, request, &arguments, error);
+	if (rc < 0)
+		return rc;
+	rc = domain_need(p, ROLE_START_QEMU, arguments, &request->ram_fd, 1,
+	    &result, fds, 4, error);
+	if (rc < 0)
+		return rc;
+	*ret_process = (struct lf_qemu_process){
+	    .pid = (pid_t)json_integer_value(json_object_get(result, "pid")),
+	    .pidfd = fds[0],
+	    .qmp_fd = fds[1],
+	    .log_fd = fds[2]};
+	json_decref(result);
+	/* It waits until we have it in hand. */
+	rc = spawn_go(fds[3], error);
+	if (rc < 0)
+		end_qemu(launcher, ret_process);
+	return rc;
 }
 
 /* --- overlays --- */

@@ -214,7 +214,7 @@ struct start {
 	json_t *held;
 	struct lf_qemu_argv *argv;
 	struct spawn_fd *fds;
-	int ram, qmp_ours, qmp_theirs, log;
+	int ram, qmp_ours, qmp_theirs, log, go;
 	char *vnc;
 };
 
@@ -232,6 +232,7 @@ start_done(struct start *s)
 	close_fd(s->qmp_ours);
 	close_fd(s->qmp_theirs);
 	close_fd(s->log);
+	close_fd(s->go);
 	free(s->vnc);
 }
 
@@ -287,7 +288,11 @@ build_argv(struct daemon *daemon, struct domain *domain,
 	return lf_qemu_argv_build(s->config, &options, &s->argv, error);
 }
 
-/* Starts the child, which goes on once it is on record. */
+/*
+ * Makes the child. It goes on when the domain process tells it to, which has
+ * it in hand by then: a QEMU never runs without anybody who would end it,
+ * whoever is killed in between.
+ */
 static int
 spawn_qemu(struct daemon *daemon, struct domain *domain, struct start *s,
     struct lf_error *error)
@@ -299,18 +304,11 @@ spawn_qemu(struct daemon *daemon, struct domain *domain, struct start *s,
 	    .log_fd = s->log,
 	    .user = &daemon->user};
 	struct process process;
-	int go, rc;
+	int rc;
 
-	rc = spawn_begin(&request, &process, &go, error);
-	if (rc < 0)
-		return rc;
-	rc = life_set_qemu(daemon, domain, &process, error);
-	if (rc < 0) {
-		/* Not on record: it ends when the pipe closes. */
-		close_fd(go);
-		return rc;
-	}
-	rc = spawn_go(go, error);
+	rc = spawn_begin(&request, &process, &s->go, error);
+	if (rc == 0)
+		rc = life_set_qemu(daemon, domain, &process, error);
 	if (rc < 0)
 		return rc;
 	/* From now on the domain is one with these files. */
@@ -351,7 +349,7 @@ handle_start_qemu(
     struct daemon *daemon, struct domain *domain, struct peer_request *request)
 {
 	struct start s = {
-	    .ram = -1, .qmp_ours = -1, .qmp_theirs = -1, .log = -1};
+	    .ram = -1, .qmp_ours = -1, .qmp_theirs = -1, .log = -1, .go = -1};
 	struct lf_error error;
 	int rc;
 
@@ -359,11 +357,11 @@ handle_start_qemu(
 	if (rc < 0)
 		peer_fail(request, &error);
 	else {
-		int fds[] = {domain->qemu.pidfd, s.qmp_ours, s.log};
+		int fds[] = {domain->qemu.pidfd, s.qmp_ours, s.log, s.go};
 
 		peer_return(request,
 		    json_pack("{s:I}", "pid", (json_int_t)domain->qemu.pid),
-		    fds, 3);
+		    fds, 4);
 	}
 	start_done(&s);
 }

@@ -56,7 +56,9 @@ struct process {
 int spawn_begin(const struct spawn_request *request,
     struct process *ret_process, int *ret_go, struct lf_error *error);
 
-/* Lets the child go on, and closes `take_go`. */
+/*
+ * Lets the child go on, and closes `take_go`; by whoever has the descriptor.
+ */
 int spawn_go(int take_go, struct lf_error *error);
 
 /* SIGKILL; nothing when there is none. The process is still to be waited for.
