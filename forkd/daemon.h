@@ -24,6 +24,7 @@ struct daemon_options {
 	const char *qemu;      /* NULL: LF_QEMU_PROGRAM from PATH */
 	const char *qemu_img;  /* NULL: qemu-img from PATH */
 	const char *qemu_user; /* for a forkd of root's; NULL: nobody */
+	unsigned adopt_within; /* seconds that domains wait; 0: for ever */
 	int ready_fd;          /* where to say "ready" or why not; -1 */
 	bool auto_exit;        /* end when no domain and no client is left */
 	bool debug;

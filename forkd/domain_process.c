@@ -167,11 +167,16 @@ worker(void *arg)
 
 static void watch_domain(struct domain_process *p);
 
-/* Without forkd and without a domain that is whole, nobody needs us. */
+/*
+ * Without forkd and without a domain that is whole, or that somebody will come
+ * for, nobody needs us. A job that is under way comes to its end first: what it
+ * needs of forkd fails.
+ */
 static void
 check_orphan(struct domain_process *p)
 {
-	if (p->peer == NULL && p->queue == NULL && !p->established)
+	if (p->peer == NULL && p->queue == NULL &&
+	    (!p->established || p->given_up))
 		event_base_loopbreak(p->base);
 }
 
@@ -193,7 +198,9 @@ on_job_done(struct domain_process *p, struct job *job)
 		lease_begin(p, job->lease);
 		job->lease = NULL;
 	}
-	if (job->rc == 0 && p->domain != NULL)
+	/* A forkd that did not hear of it has a domain on record that failed.
+	 */
+	if (job->rc == 0 && p->domain != NULL && job->request->peer != NULL)
 		p->established = true;
 	if (job->rc < 0)
 		peer_fail(job->request, &job->error);
@@ -322,6 +329,34 @@ on_request(void *opaque, struct peer_request *request)
 		add_job(p, request, (enum role_command_id)command);
 }
 
+/* Every second: whether somebody can still come for us, and in time. */
+static void
+on_orphaned(evutil_socket_t fd, short what, void *arg)
+{
+	struct domain_process *p = arg;
+	struct stat st;
+
+	(void)fd;
+	(void)what;
+	p->orphan_seconds++;
+	if (p->adopt_within > 0 && p->orphan_seconds >= p->adopt_within)
+		p->given_up = true;
+	/* The next forkd looks into the run directory. */
+	if (sys.fstat(ROLE_DIR_FD, &st) == 0 && st.st_nlink == 0)
+		p->given_up = true;
+	check_orphan(p);
+}
+
+static void
+become_orphan(struct domain_process *p)
+{
+	struct timeval second = {1, 0};
+
+	p->orphan_seconds = 0;
+	event_add(p->orphaned, &second);
+	check_orphan(p);
+}
+
 static void
 on_closed(void *opaque, const struct lf_error *why)
 {
@@ -330,7 +365,7 @@ on_closed(void *opaque, const struct lf_error *why)
 	(void)why;
 	peer_free(p->peer);
 	p->peer = NULL;
-	check_orphan(p);
+	become_orphan(p);
 }
 
 static const struct peer_ops forkd_ops = {
@@ -359,8 +394,11 @@ on_connect(evutil_socket_t fd, short what, void *arg)
 	}
 	peer_free(p->peer);
 	p->peer = NULL;
-	if (peer_new(p->base, sock, &forkd_ops, p, &p->peer, &error) < 0)
+	if (peer_new(p->base, sock, &forkd_ops, p, &p->peer, &error) < 0) {
 		say(error.message);
+		become_orphan(p);
+	} else
+		event_del(p->orphaned);
 }
 
 /* --- start --- */
@@ -395,7 +433,8 @@ start(struct domain_process *p, struct lf_error *error)
 	    event_new(p->base, p->wake_fd, EV_READ | EV_PERSIST, on_wake, p);
 	p->listener = event_new(
 	    p->base, ROLE_LISTEN_FD, EV_READ | EV_PERSIST, on_connect, p);
-	if (p->wake == NULL || p->listener == NULL ||
+	p->orphaned = event_new(p->base, -1, EV_PERSIST, on_orphaned, p);
+	if (p->wake == NULL || p->listener == NULL || p->orphaned == NULL ||
 	    event_add(p->wake, NULL) < 0 || event_add(p->listener, NULL) < 0)
 		return error_nomem(error);
 	domain_launcher_init(p);
@@ -410,13 +449,15 @@ start(struct domain_process *p, struct lf_error *error)
 }
 
 int
-domain_process_main(unsigned id, uid_t forkd_uid)
+domain_process_main(unsigned id, unsigned adopt_within, uid_t forkd_uid)
 {
 	static struct domain_process p;
 	struct lf_error error;
 
-	p = (struct domain_process){
-	    .id = id, .forkd_uid = forkd_uid, .origin = -1};
+	p = (struct domain_process){.id = id,
+	    .adopt_within = adopt_within,
+	    .forkd_uid = forkd_uid,
+	    .origin = -1};
 	signal(SIGPIPE, SIG_IGN);
 	prctl(PR_SET_NAME, "forkd-domain", 0, 0, 0);
 	lf_log_set(on_log, NULL, LF_LOG_INFO);
@@ -425,7 +466,7 @@ domain_process_main(unsigned id, uid_t forkd_uid)
 		return 1;
 	}
 	event_base_dispatch(p.base);
-	/* Only a domain that never was whole ends here: with its QEMU. */
+	/* Nobody will adopt the domain: it ends, with its QEMU. */
 	lf_domain_free(p.domain);
 	return 0;
 }

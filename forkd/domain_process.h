@@ -50,9 +50,13 @@ struct job {
 
 struct domain_process {
 	unsigned id;
-	uid_t forkd_uid; /* whom we obey, beside root */
+	uid_t forkd_uid;       /* whom we obey, beside root */
+	unsigned adopt_within; /* seconds; 0: for ever */
 	struct event_base *base;
 	struct event *listener, *wake, *changed;
+	struct event *orphaned; /* ticks while no forkd is there */
+	unsigned orphan_seconds;
+	bool given_up;     /* no forkd will come */
 	struct peer *peer; /* to forkd; NULL while none is there */
 	struct lf_domain *domain;
 	struct lf_launcher launcher;
@@ -74,11 +78,10 @@ struct domain_process {
 	unsigned queued;
 	bool job_done;
 	struct need *need; /* what the worker waits for */
-	bool orphan;       /* no forkd: what is needed will not come */
 };
 
 /* The role's main function; an exit status. */
-int domain_process_main(unsigned id, uid_t forkd_uid);
+int domain_process_main(unsigned id, unsigned adopt_within, uid_t forkd_uid);
 
 /* --- domain_jobs.c: what the worker does --- */
 

@@ -5,6 +5,7 @@
 #include "forkd/life.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/un.h>
@@ -270,30 +271,33 @@ listen_for_adoption(
 
 static int
 spawn_process(struct daemon *daemon, struct domain *domain, int control,
-    int listen_sock, struct lf_error *error)
+    int listen_sock, int dir, struct lf_error *error)
 {
 	struct spawn_user same = {.change = false};
 	struct spawn_fd fds[] = {
 	    {control, ROLE_CONTROL_FD, false},
 	    {listen_sock, ROLE_LISTEN_FD, false},
+	    {dir, ROLE_DIR_FD, false},
 	};
-	char id[16], uid[16] = "", gid[16];
-	char *argv[] = {"forkd", "--role", "domain", id, uid, gid, NULL};
+	char id[16], seconds[16], uid[16] = "", gid[16];
+	char *argv[] = {
+	    "forkd", "--role", "domain", id, seconds, uid, gid, NULL};
 	struct spawn_request request = {.program = "/proc/self/exe",
 	    .argv = argv,
 	    .fds = fds,
-	    .fd_count = 2,
+	    .fd_count = sizeof(fds) / sizeof(fds[0]),
 	    .log_fd = daemon->options.debug ? 2 : -1,
 	    .user = &same};
 	int go, rc;
 
 	snprintf(id, sizeof(id), "%u", domain->id);
+	snprintf(seconds, sizeof(seconds), "%u", daemon->options.adopt_within);
 	/* It becomes this user itself, after its libraries are loaded. */
 	if (daemon->user.change) {
 		snprintf(uid, sizeof(uid), "%u", daemon->user.uid);
 		snprintf(gid, sizeof(gid), "%u", daemon->user.gid);
 	} else
-		argv[4] = NULL;
+		argv[5] = NULL;
 	rc = spawn_begin(&request, &domain->process, &go, error);
 	if (rc < 0)
 		return rc;
@@ -311,18 +315,22 @@ spawn_process(struct daemon *daemon, struct domain *domain, int control,
 int
 life_start(struct daemon *daemon, struct domain *domain, struct lf_error *error)
 {
-	cleanup_close int ours = -1, theirs = -1, listen_sock = -1;
+	cleanup_close int ours = -1, theirs = -1, listen_sock = -1, dir = -1;
 	int sv[2], rc;
 
 	domain->owner = daemon;
 	rc = listen_for_adoption(domain, &listen_sock, error);
 	if (rc < 0)
 		return rc;
+	dir = sys.open(
+	    domain->dir, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+	if (dir < 0)
+		return error_sys(error, errno, "cannot open '%s'", domain->dir);
 	if (sys.socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) < 0)
 		return error_sys(error, errno, "cannot make a socket pair");
 	ours = sv[0];
 	theirs = sv[1];
-	rc = spawn_process(daemon, domain, theirs, listen_sock, error);
+	rc = spawn_process(daemon, domain, theirs, listen_sock, dir, error);
 	if (rc < 0)
 		return error_prefix(error, rc, "cannot start a domain process");
 	return peer_new(daemon->base, take_fd(&ours), &link_ops, domain,

@@ -4,9 +4,11 @@
  */
 #include <config.h>
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +26,7 @@ enum {
 	OPTION_QEMU,
 	OPTION_QEMU_IMG,
 	OPTION_QEMU_USER,
+	OPTION_ADOPT_WITHIN,
 	OPTION_AUTO_EXIT,
 	OPTION_READY_FD,
 	OPTION_DEBUG,
@@ -37,6 +40,7 @@ static const struct option long_options[] = {
     {"qemu", required_argument, NULL, OPTION_QEMU},
     {"qemu-img", required_argument, NULL, OPTION_QEMU_IMG},
     {"qemu-user", required_argument, NULL, OPTION_QEMU_USER},
+    {"adopt-within", required_argument, NULL, OPTION_ADOPT_WITHIN},
     {"auto-exit", no_argument, NULL, OPTION_AUTO_EXIT},
     {"ready-fd", required_argument, NULL, OPTION_READY_FD},
     {"debug", no_argument, NULL, OPTION_DEBUG},
@@ -57,6 +61,9 @@ static const char help[] =
     "  --qemu-img PROGRAM\n"
     "                    instead of qemu-img\n"
     "  --qemu-user USER  whom QEMU runs as when forkd is root (nobody)\n"
+    "  --adopt-within SECONDS\n"
+    "                    domains end when this forkd died and no other came\n"
+    "                    for so long (they wait for ever)\n"
     "  --auto-exit       end when no domain and no client is left\n"
     "  --ready-fd N      write \"ready\" to descriptor N, or why not\n"
     "  --debug           messages of domain processes on standard error\n"
@@ -65,6 +72,7 @@ static const char help[] =
 static int
 parse_options(int argc, char **argv, struct daemon_options *options)
 {
+	unsigned long number;
 	char *end;
 	int c;
 
@@ -84,6 +92,19 @@ parse_options(int argc, char **argv, struct daemon_options *options)
 			break;
 		case OPTION_QEMU_USER:
 			options->qemu_user = optarg;
+			break;
+		case OPTION_ADOPT_WITHIN:
+			errno = 0;
+			number = strtoul(optarg, &end, 10);
+			if (!isdigit((unsigned char)optarg[0]) ||
+			    *end != '\0' || errno != 0 || number > INT_MAX) {
+				fprintf(stderr,
+				    "forkd: --adopt-within %s: not a number of "
+				    "seconds\n",
+				    optarg);
+				return 2;
+			}
+			options->adopt_within = (unsigned)number;
 			break;
 		case OPTION_AUTO_EXIT:
 			options->auto_exit = true;
@@ -123,13 +144,13 @@ parse_options(int argc, char **argv, struct daemon_options *options)
 
 /*
  * The roles that forkd gives to itself, executed again: forkd --role domain ID
- * [UID GID], forkd --role probe [UID GID GID].
+ * SECONDS [UID GID], forkd --role probe [UID GID GID].
  */
 static int
 run_role(int argc, char **argv)
 {
 	const char *role = argv[2];
-	int user = strcmp(role, "domain") == 0 ? 4 : 3;
+	int user = strcmp(role, "domain") == 0 ? 5 : 3;
 	uid_t forkd_uid = geteuid();
 	struct lf_error error;
 
@@ -145,9 +166,9 @@ run_role(int argc, char **argv)
 			return 1;
 		}
 	}
-	if (strcmp(role, "domain") == 0 && argc > 3)
-		return domain_process_main(
-		    (unsigned)strtoul(argv[3], NULL, 10), forkd_uid);
+	if (strcmp(role, "domain") == 0 && argc > 4)
+		return domain_process_main((unsigned)strtoul(argv[3], NULL, 10),
+		    (unsigned)strtoul(argv[4], NULL, 10), forkd_uid);
 	if (strcmp(role, "probe") == 0)
 		return host_probe_main();
 	fprintf(stderr, "forkd: there is no role '%s'\n", role);

@@ -11,6 +11,7 @@
 /* Descriptors that a domain process is born with. */
 #define ROLE_CONTROL_FD 3 /* connected to the forkd that made it */
 #define ROLE_LISTEN_FD  4 /* where the next forkd connects */
+#define ROLE_DIR_FD     5 /* the domain's directory, to see that it is there */
 
 /* What forkd asks of a domain process. */
 enum role_command_id {

@@ -454,6 +454,28 @@ forkd_directories(void)
 	return count_entries(run_dir, "domains");
 }
 
+unsigned
+forkd_memory_files(void)
+{
+	char path[64], target[256];
+	struct dirent *entry;
+	unsigned count = 0;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", daemon_pid);
+	dir = opendir(path);
+	cr_assert_not_null(dir);
+	while ((entry = readdir(dir)) != NULL) {
+		ssize_t n = readlinkat(
+		    dirfd(dir), entry->d_name, target, sizeof(target) - 1);
+
+		target[n > 0 ? n : 0] = '\0';
+		count += strncmp(target, "/memfd:", 7) == 0;
+	}
+	closedir(dir);
+	return count;
+}
+
 void
 forkd_check_empty(void)
 {

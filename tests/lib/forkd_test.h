@@ -77,6 +77,9 @@ void forkd_wait_processes(unsigned count);
 unsigned forkd_overlays(void);
 unsigned forkd_directories(void);
 
+/* Memory files that forkd itself has open: none, when nothing is under way. */
+unsigned forkd_memory_files(void);
+
 /* Nothing is left of any domain; the daemon lives. */
 void forkd_check_empty(void);
 
