@@ -39,6 +39,12 @@ enum cover_verdict {
 	COVER_CRASH, /* its own: the run ends here, and this is a crash */
 };
 
+/*
+ * Instead of 0, from `end`: reset, and run the same input once more from
+ * `begin` on; the map is cleared and what came out of this run is forgotten.
+ */
+#define COVER_AGAIN    1
+
 #define COVER_WHAT_MAX 160
 
 /* What a watcher says about the exit that ended a run. */
@@ -67,6 +73,7 @@ struct cover_ops {
 	/* Returns enum cover_verdict; fills `*event` for STOP and CRASH. */
 	int (*exit)(struct cover *cover, const struct lf_exit *exit,
 	    struct cover_event *event, struct lf_error *error);
+	/* May return COVER_AGAIN. */
 	int (*end)(struct cover *cover, struct lf_error *error);
 	int (*restored)(struct cover *cover, struct lf_error *error);
 	void (*free)(struct cover *cover);
@@ -83,6 +90,8 @@ struct cover {
 	struct lf_domain *domain; /* set by the session before attach */
 	uint8_t *map;             /* borrowed; NULL: a sink, a stop */
 	size_t map_bytes;
+	const uint8_t *input; /* of this run; set by the session before begin */
+	size_t input_len;
 };
 
 #endif

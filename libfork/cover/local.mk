@@ -3,3 +3,13 @@
 libfork_sources += libfork/cover/cover.h
 libfork_sources += libfork/cover/kinds.h
 libfork_sources += libfork/cover/shared.c
+libfork_sources += libfork/cover/block.c
+libfork_sources += libfork/cover/blocks.c
+libfork_sources += libfork/cover/blocks.h
+libfork_sources += libfork/cover/blocks_table.c
+libfork_sources += libfork/cover/blocks_table.h
+libfork_sources += libfork/cover/branch.c
+libfork_sources += libfork/cover/branch.h
+libfork_sources += libfork/cover/code.c
+libfork_sources += libfork/cover/code.h
+libfork_sources += libfork/cover/edge.c

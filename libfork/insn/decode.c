@@ -64,6 +64,8 @@ static const struct {
     {X86_INS_POP, INSN_POP, 0},
     {X86_INS_CALL, INSN_CALL, 0},
     {X86_INS_LCALL, INSN_CALL, 0},
+    {X86_INS_RET, INSN_RET, 0},
+    {X86_INS_LEA, INSN_LEA, 0},
 };
 
 /* Every width of a general register is one insn_reg. */
@@ -235,6 +237,27 @@ fill_store(struct insn *insn, const cs_insn *cs)
 	}
 }
 
+/* Jcc is 70 to 7f or 0f 80 to 0f 8f, the loops are e0 to e3. */
+static uint8_t
+condition_of(const uint8_t *opcode)
+{
+	if (opcode[0] >= 0xe0 && opcode[0] <= 0xe3)
+		return INSN_WHILE_NOT_EQUAL + (opcode[0] - 0xe0);
+	return (opcode[0] == 0x0f ? opcode[1] : opcode[0]) & 0xf;
+}
+
+static void
+fill_compare(struct insn *insn, const cs_insn *cs)
+{
+	const cs_x86 *x86 = &cs->detail->x86;
+
+	if (cs->id != X86_INS_CMP || x86->op_count != 2 ||
+	    x86->operands[1].type != X86_OP_IMM)
+		return;
+	insn->kind = INSN_CMP;
+	insn->store_value = (uint64_t)x86->operands[1].imm;
+}
+
 static void
 fill_flow(struct insn *insn, csh handle, const cs_insn *cs)
 {
@@ -257,9 +280,20 @@ fill_flow(struct insn *insn, csh handle, const cs_insn *cs)
 		 cs->id == X86_INS_HLT || cs->id == X86_INS_UD2 ||
 		 cs->id == X86_INS_SYSCALL || cs->id == X86_INS_SYSENTER)
 		insn->flow = INSN_TRAPS;
+	if (cs->id == X86_INS_RET && x86->op_count == 1)
+		insn->pops = (uint16_t)x86->operands[0].imm;
 	if (insn->flow != INSN_JUMP && insn->flow != INSN_BRANCH &&
 	    insn->flow != INSN_CALLS)
 		return;
+	if (insn->flow == INSN_BRANCH)
+		insn->condition = condition_of(x86->opcode);
+	if ((cs->id == X86_INS_JMP || cs->id == X86_INS_CALL) &&
+	    x86->op_count == 1 && x86->operands[0].type != X86_OP_IMM) {
+		insn->indirect = true;
+		insn->target_reg = x86->operands[0].type == X86_OP_REG
+				       ? reg_of(x86->operands[0].reg)
+				       : INSN_NO_REG;
+	}
 	if (x86->op_count == 1 && x86->operands[0].type == X86_OP_IMM) {
 		insn->has_target = true;
 		insn->target = x86->operands[0].imm;
@@ -289,6 +323,7 @@ insn_decode_with(size_t handle, const uint8_t *bytes, size_t len, uint64_t pc,
 	fill_kind(ret, cs);
 	fill_mem(ret, cs);
 	fill_store(ret, cs);
+	fill_compare(ret, cs);
 	fill_flow(ret, handle, cs);
 	cs_free(cs, count);
 	return 0;
@@ -330,4 +365,41 @@ insn_text(enum insn_mode mode, const uint8_t *bytes, size_t len, uint64_t pc,
 	}
 	cs_close(&handle);
 	return rc;
+}
+
+struct insn_decoder {
+	size_t handle;
+};
+
+int
+insn_decoder_new(struct insn_decoder **ret, struct lf_error *error)
+{
+	struct insn_decoder *decoder = sys.calloc(1, sizeof(*decoder));
+	int rc;
+
+	if (decoder == NULL)
+		return error_nomem(error);
+	rc = insn_open(INSN_64, &decoder->handle, error);
+	if (rc < 0) {
+		free(decoder);
+		return rc;
+	}
+	*ret = decoder;
+	return 0;
+}
+
+void
+insn_decoder_free(struct insn_decoder *decoder)
+{
+	if (decoder == NULL)
+		return;
+	cs_close(&decoder->handle);
+	free(decoder);
+}
+
+int
+insn_decoder_decode(struct insn_decoder *decoder, const uint8_t *bytes,
+    size_t len, uint64_t pc, struct insn *ret)
+{
+	return insn_decode_with(decoder->handle, bytes, len, pc, ret, NULL);
 }

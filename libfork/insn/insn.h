@@ -32,6 +32,9 @@ enum insn_kind {
 	INSN_PUSH, /* of any operand, and of flags */
 	INSN_POP,
 	INSN_CALL,
+	INSN_RET, /* near, of 64-bit code */
+	INSN_CMP, /* with a constant, in store_value */
+	INSN_LEA, /* of `mem` */
 };
 
 /* Registers as the instruction encodes them; RIP for relative addresses. */
@@ -93,6 +96,14 @@ enum insn_flow {
 	INSN_TRAPS,  /* HLT, INT3, UD2, SYSCALL and the like */
 };
 
+/* When INSN_BRANCH branches: a condition 0 to 15 as Jcc encodes it, or: */
+enum insn_condition {
+	INSN_WHILE_NOT_EQUAL = 16, /* LOOPNE */
+	INSN_WHILE_EQUAL,          /* LOOPE */
+	INSN_WHILE,                /* LOOP */
+	INSN_IF_ZERO,              /* JRCXZ, JECXZ */
+};
+
 struct insn {
 	uint8_t len;
 	enum insn_kind kind;
@@ -110,11 +121,26 @@ struct insn {
 	uint64_t store_value;
 	bool has_target;
 	uint64_t target;
+	uint8_t condition; /* of INSN_BRANCH */
+	/* Indirect near JMP and CALL: through target_reg, or else `mem`. */
+	bool indirect;
+	enum insn_reg target_reg;
+	uint16_t pops; /* INSN_RET: bytes besides the return address */
 };
 
 /* Decodes one instruction at `pc`. -EBADMSG: these bytes are none. */
 int insn_decode(enum insn_mode mode, const uint8_t *bytes, size_t len,
     uint64_t pc, struct insn *ret, struct lf_error *error);
+
+/*
+ * Decoding many instructions of 64-bit code: a decoder of one thread, freed by
+ * insn_decoder_free(), NULL allowed.
+ */
+struct insn_decoder;
+int insn_decoder_new(struct insn_decoder **ret, struct lf_error *error);
+void insn_decoder_free(struct insn_decoder *decoder);
+int insn_decoder_decode(struct insn_decoder *decoder, const uint8_t *bytes,
+    size_t len, uint64_t pc, struct insn *ret);
 
 /* "out dx, al" into `text`. Returns the instruction's length, or -EBADMSG. */
 int insn_text(enum insn_mode mode, const uint8_t *bytes, size_t len,

@@ -93,6 +93,12 @@ layer_unref(struct layer *layer)
 	free(layer);
 }
 
+bool
+layer_is_over(const struct layer *layer, const struct ram_image *image)
+{
+	return layer->image == image;
+}
+
 /* --- pages --- */
 
 static size_t

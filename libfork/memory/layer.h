@@ -47,6 +47,9 @@ int layer_new(
 struct layer *layer_ref(struct layer *layer);
 void layer_unref(struct layer *layer);
 
+/* Whether it lies over this image. */
+bool layer_is_over(const struct layer *layer, const struct ram_image *image);
+
 /*
  * Adds a patch of `len` bytes, not armed, and returns its number. With
  * `shared` its page becomes one of the layer's: views have to map it

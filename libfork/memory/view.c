@@ -436,6 +436,9 @@ memory_view_map_layer(
 		return error_set(error, EBUSY,
 		    "the fork has other probes: all of a fork belong to one "
 		    "set");
+	if (!layer_is_over(layer, view->image))
+		return error_set(
+		    error, EINVAL, "these probes belong to another snapshot");
 	if (view->layer == NULL)
 		view->layer = layer_ref(layer);
 	for (; view->layer_mapped < count; view->layer_mapped++) {

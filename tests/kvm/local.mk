@@ -18,6 +18,10 @@ kvm_tests += tests/kvm/test_chips
 tests_kvm_test_chips_CPPFLAGS = $(test_cppflags)
 tests_kvm_test_chips_LDADD = $(microvm_libs)
 
+kvm_tests += tests/kvm/test_cover
+tests_kvm_test_cover_CPPFLAGS = $(test_cppflags)
+tests_kvm_test_cover_LDADD = tests/lib/libtest.la $(test_libs)
+
 kvm_tests += tests/kvm/test_engine
 tests_kvm_test_engine_CPPFLAGS = $(test_cppflags)
 tests_kvm_test_engine_LDADD = tests/lib/libtest.la $(test_libs)
