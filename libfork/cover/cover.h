@@ -50,6 +50,7 @@ enum cover_verdict {
 /* What a watcher says about the exit that ended a run. */
 struct cover_event {
 	uint64_t address; /* guest-virtual, of the probe */
+	unsigned context; /* enum lf_sink_context */
 	/* The sink or stop as a user reads it: "panic", "0x401000". */
 	char what[COVER_WHAT_MAX];
 };

@@ -13,3 +13,5 @@ libfork_sources += libfork/cover/branch.h
 libfork_sources += libfork/cover/code.c
 libfork_sources += libfork/cover/code.h
 libfork_sources += libfork/cover/edge.c
+libfork_sources += libfork/cover/points.c
+libfork_sources += libfork/cover/points.h
