@@ -7,6 +7,7 @@ EXTRA_DIST += docs/architecture.md docs/performance.md docs/testing.md
 # The library, one page per family of functions.
 dist_man_MANS += \
 	docs/man/libfork.3 \
+	docs/man/lf_dm_pool_new.3 \
 	docs/man/lf_domain_fork.3 \
 	docs/man/lf_domain_reset.3 \
 	docs/man/lf_domain_run.3 \

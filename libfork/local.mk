@@ -12,6 +12,7 @@ include_libfork_HEADERS = \
 	libfork/include/libfork/launcher.h \
 	libfork/include/libfork/libfork.h \
 	libfork/include/libfork/log.h \
+	libfork/include/libfork/dm_pool.h \
 	libfork/include/libfork/pool.h \
 	libfork/include/libfork/snapshot.h \
 	libfork/include/libfork/vcpu.h

@@ -22,6 +22,7 @@ kvm_backend_launch(struct lf_domain *domain,
 	    .config = options->config,
 	    .name = domain->name,
 	    .devstate_fd = -1,
+	    .pool = options->dm_pool,
 	};
 	struct qemu_domain *qemu;
 	int rc;

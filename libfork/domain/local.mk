@@ -20,6 +20,8 @@ libfork_sources += \
 
 # The qemu backend.
 libfork_sources += \
+	libfork/domain/dm_pool.c \
+	libfork/domain/dm_pool.h \
 	libfork/domain/qemu.c \
 	libfork/domain/qemu_collect.c \
 	libfork/domain/qemu_collect.h \

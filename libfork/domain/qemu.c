@@ -43,6 +43,7 @@ backend_fork(struct lf_domain *domain, const struct lf_fork_options *options,
 	    .config = options->config,
 	    .name = options->name,
 	    .devstate_fd = options->devstate_fd,
+	    .pool = options->dm_pool,
 	};
 	struct qemu_domain *qemu = NULL;
 	int rc = qemu_start(domain->origin, &start, &qemu, error);

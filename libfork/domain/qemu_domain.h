@@ -18,6 +18,7 @@
 #include "qemu/stream_write.h"
 
 struct lf_snapshot;
+struct lf_dm_pool;
 
 struct qemu_domain {
 	struct lf_launcher *launcher; /* borrowed */
@@ -49,7 +50,8 @@ struct qemu_start {
 	/* NULL: the snapshot's, adjusted for a fork called `name`. */
 	const struct lf_domain_config *config;
 	const char *name;
-	int devstate_fd; /* -1: the snapshot's stream */
+	int devstate_fd;         /* -1: the snapshot's stream */
+	struct lf_dm_pool *pool; /* QEMUs that wait; NULL: none */
 	/* vCPU states and whatever else is not the parent's. */
 	const struct stream_override *overrides;
 	size_t override_count;
@@ -61,6 +63,26 @@ struct qemu_start {
  */
 int qemu_start(struct lf_snapshot *snapshot, const struct qemu_start *start,
     struct qemu_domain **ret_domain, struct lf_error *error);
+
+/*
+ * The same in two steps, for a QEMU that waits for its state: starting it, in
+ * the snapshot's memory, with overlays of its own, and making it ready to be
+ * given a state through a socket. `config` is complete; `name` takes the place
+ * of the name in it.
+ */
+int qemu_start_waiting(struct lf_snapshot *snapshot,
+    struct lf_launcher *launcher, const struct lf_domain_config *config,
+    const char *name, struct qemu_domain **ret_domain, struct lf_error *error);
+int qemu_start_ready(
+    struct qemu_domain *domain, int *ret_sock, struct lf_error *error);
+
+/*
+ * The configuration that a start begins with, and the snapshot's; both the
+ * caller's, also after an error, where they are not NULL.
+ */
+int qemu_start_config(const struct lf_snapshot *snapshot,
+    const struct qemu_start *start, struct lf_domain_config **ret_config,
+    struct lf_domain_config **ret_parent, struct lf_error *error);
 
 /* Takes the snapshot of a stopped QEMU. */
 int qemu_freeze(struct qemu_domain *domain, struct lf_snapshot **ret_snapshot,

@@ -17,6 +17,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/sys.h"
+#include "domain/dm_pool.h"
 #include "qemu/devfile.h"
 #include "qemu/program.h"
 #include "snapshot/snapshot.h"
@@ -202,11 +203,10 @@ qemu_query_status(
 
 /* --- from a snapshot --- */
 
-/* The configuration of the fork and its parent's. */
-static int
-make_config(struct qemu_domain *domain, const struct lf_snapshot *snapshot,
-    const struct qemu_start *start, struct lf_domain_config **ret_parent,
-    struct lf_error *error)
+int
+qemu_start_config(const struct lf_snapshot *snapshot,
+    const struct qemu_start *start, struct lf_domain_config **ret_config,
+    struct lf_domain_config **ret_parent, struct lf_error *error)
 {
 	cleanup_free char *text = NULL;
 	int rc;
@@ -223,15 +223,15 @@ make_config(struct qemu_domain *domain, const struct lf_snapshot *snapshot,
 		return error_prefix(error, rc, "the snapshot's configuration");
 	if (start->config == NULL)
 		return lf_domain_config_derive(*ret_parent,
-		    start->name != NULL ? start->name : "fork", &domain->config,
+		    start->name != NULL ? start->name : "fork", ret_config,
 		    error);
-	rc = lf_domain_config_copy(start->config, &domain->config, error);
+	rc = lf_domain_config_copy(start->config, ret_config, error);
 	if (rc == 0)
 		rc = lf_domain_config_check_fork(
-		    *ret_parent, domain->config, error);
-	return rc < 0 ? rc
-		      : lf_domain_config_inherit(
-			    domain->config, *ret_parent, error);
+		    *ret_parent, *ret_config, error);
+	return rc < 0
+		   ? rc
+		   : lf_domain_config_inherit(*ret_config, *ret_parent, error);
 }
 
 /* Names the descriptor that the stream comes through and lets QEMU wait. */
@@ -292,18 +292,15 @@ finish_incoming(struct qemu_domain *domain, struct lf_error *error)
 	return rc;
 }
 
-static int
-load_state(struct qemu_domain *domain, const struct stream_plan *plan,
-    struct lf_error *error)
+int
+qemu_start_ready(
+    struct qemu_domain *domain, int *ret_sock, struct lf_error *error)
 {
-	cleanup_close int sock = -1;
-	int rc;
+	int rc = connect_monitor(domain, error);
 
-	rc = begin_incoming(domain, &sock, error);
-	if (rc == 0)
-		rc = stream_send(sock, plan, SILENCE_MS, error);
-	if (rc == 0)
-		rc = finish_incoming(domain, error);
+	if (rc < 0)
+		return rc;
+	rc = begin_incoming(domain, ret_sock, error);
 	return rc < 0 ? qemu_explain(domain, rc, error) : 0;
 }
 
@@ -349,13 +346,17 @@ check_memory(const struct lf_snapshot *snapshot,
 	return 0;
 }
 
-/* The snapshot's memory under a QEMU that waits for the rest. */
+/* The snapshot's memory and disks under a QEMU that waits for the rest. */
 static int
 start_waiting(struct qemu_domain *domain, const struct lf_snapshot *snapshot,
-    struct lf_error *error)
+    const struct lf_domain_config *parent, struct lf_error *error)
 {
-	int rc = check_memory(snapshot, domain->config, error);
+	int rc;
 
+	rc = qemu_disks_fork(&domain->disks, snapshot->disk_files, parent,
+	    domain->config, domain->launcher, error);
+	if (rc == 0)
+		rc = check_memory(snapshot, domain->config, error);
 	if (rc < 0)
 		return rc;
 	domain->ram = ram_file_ref(snapshot->image->files[0]);
@@ -363,10 +364,36 @@ start_waiting(struct qemu_domain *domain, const struct lf_snapshot *snapshot,
 	return start_process(domain, true, error);
 }
 
+int
+qemu_start_waiting(struct lf_snapshot *snapshot, struct lf_launcher *launcher,
+    const struct lf_domain_config *config, const char *name,
+    struct qemu_domain **ret_domain, struct lf_error *error)
+{
+	cleanup(qemu_domain_free_p) struct qemu_domain *domain = NULL;
+	struct qemu_start start = {.launcher = launcher, .config = config};
+	struct lf_domain_config *parent = NULL;
+	int rc;
+
+	rc = domain_new(launcher, &domain, error);
+	if (rc == 0)
+		rc = qemu_start_config(
+		    snapshot, &start, &domain->config, &parent, error);
+	if (rc == 0)
+		rc = lf_domain_config_set(&domain->config->name, name, error);
+	if (rc == 0)
+		rc = start_waiting(domain, snapshot, parent, error);
+	lf_domain_config_free(parent);
+	if (rc < 0)
+		return rc;
+	*ret_domain = take_ptr(domain);
+	return 0;
+}
+
+/* Through `sock`, which the QEMU waits at. */
 static int
-give_state(struct qemu_domain *domain, const struct lf_snapshot *snapshot,
-    const struct qemu_start *start, const struct streams *streams,
-    struct lf_error *error)
+give_state(struct qemu_domain *domain, int sock,
+    const struct lf_snapshot *snapshot, const struct qemu_start *start,
+    const struct streams *streams, struct lf_error *error)
 {
 	struct stream_plan plan = {
 	    .base = streams->own->stream,
@@ -376,9 +403,27 @@ give_state(struct qemu_domain *domain, const struct lf_snapshot *snapshot,
 	    .overrides = start->overrides,
 	    .override_count = start->override_count,
 	};
-	int rc = connect_monitor(domain, error);
+	int rc = stream_send(sock, &plan, SILENCE_MS, error);
 
-	return rc < 0 ? rc : load_state(domain, &plan, error);
+	if (rc == 0)
+		rc = finish_incoming(domain, error);
+	return rc < 0 ? qemu_explain(domain, rc, error) : 0;
+}
+
+/* A QEMU for `*domain`, which has a configuration: the pool's, or a new one. */
+static int
+find_qemu(struct qemu_domain **domain, const struct lf_snapshot *snapshot,
+    const struct lf_domain_config *parent, const struct qemu_start *start,
+    int *ret_sock, struct lf_error *error)
+{
+	struct qemu_domain *waiting;
+
+	if (!dm_pool_take(
+		start->pool, snapshot, (*domain)->config, &waiting, ret_sock))
+		return start_waiting(*domain, snapshot, parent, error);
+	qemu_domain_free(*domain);
+	*domain = waiting;
+	return 0;
 }
 
 int
@@ -388,26 +433,27 @@ qemu_start(struct lf_snapshot *snapshot, const struct qemu_start *start,
 	cleanup(qemu_domain_free_p) struct qemu_domain *domain = NULL;
 	struct lf_domain_config *parent = NULL;
 	struct streams streams = {0};
+	cleanup_close int sock = -1;
 	int rc;
 
 	rc = domain_new(start->launcher, &domain, error);
 	if (rc < 0)
 		return rc;
-	rc = make_config(domain, snapshot, start, &parent, error);
+	rc =
+	    qemu_start_config(snapshot, start, &domain->config, &parent, error);
 	/* What a user gave may be refused: before anything is started. */
 	if (rc == 0 && start->devstate_fd >= 0)
 		rc =
 		    read_streams(&streams, snapshot, start->devstate_fd, error);
 	if (rc == 0)
-		rc = qemu_disks_fork(&domain->disks, snapshot->disk_files,
-		    parent, domain->config, start->launcher, error);
-	if (rc == 0)
-		rc = start_waiting(domain, snapshot, error);
+		rc = find_qemu(&domain, snapshot, parent, start, &sock, error);
 	/* QEMU comes up while the snapshot's own stream is read. */
 	if (rc == 0 && streams.own == NULL)
 		rc = read_streams(&streams, snapshot, -1, error);
+	if (rc == 0 && sock < 0)
+		rc = qemu_start_ready(domain, &sock, error);
 	if (rc == 0)
-		rc = give_state(domain, snapshot, start, &streams, error);
+		rc = give_state(domain, sock, snapshot, start, &streams, error);
 	devfile_free(streams.own);
 	devfile_free(streams.given);
 	lf_domain_config_free(parent);

@@ -17,6 +17,10 @@ tcg_tests += tests/tcg/test_cpuid_probe
 tests_tcg_test_cpuid_probe_CPPFLAGS = $(test_cppflags)
 tests_tcg_test_cpuid_probe_LDADD = tests/lib/libtest.la $(test_libs)
 
+tcg_tests += tests/tcg/test_dm_pool
+tests_tcg_test_dm_pool_CPPFLAGS = $(test_cppflags) $(JANSSON_CFLAGS)
+tests_tcg_test_dm_pool_LDADD = tests/lib/libtest.la $(test_libs)
+
 tcg_tests += tests/tcg/test_forkd_bad
 tests_tcg_test_forkd_bad_SOURCES = tests/tcg/test_forkd_bad.c $(tcg_forkd)
 tests_tcg_test_forkd_bad_CPPFLAGS = $(test_cppflags)

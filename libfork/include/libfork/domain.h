@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <libfork/dm_pool.h>
 #include <libfork/error.h>
 #include <libfork/exit.h>
 #include <libfork/pool.h>
@@ -120,6 +121,7 @@ struct lf_fork_options {
 	struct lf_launcher *launcher;
 	const struct lf_domain_config *config; /* NULL: the snapshot's */
 	int devstate_fd; /* stream to use instead of the snapshot's; -1 */
+	struct lf_dm_pool *dm_pool; /* device models that wait; NULL: none */
 };
 
 /* The defaults: backend kvm, everything reset, nothing verified. */
@@ -220,6 +222,12 @@ struct lf_launch_options {
 	 * for the device sections (borrowed); -1: the snapshot's own.
 	 */
 	int devstate_fd;
+	/*
+	 * Device models that wait for forks of the snapshot that the domain
+	 * was forked from; NULL: none. lf_dm_pool_miss() says whether one of
+	 * them was used.
+	 */
+	struct lf_dm_pool *dm_pool;
 };
 
 /*

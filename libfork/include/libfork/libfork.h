@@ -6,6 +6,7 @@
 #ifndef LIBFORK_LIBFORK_H
 #define LIBFORK_LIBFORK_H
 
+#include <libfork/dm_pool.h>
 #include <libfork/domain.h>
 #include <libfork/error.h>
 #include <libfork/exit.h>
