@@ -31,8 +31,9 @@ DEFINE_CLEANUP(struct devfile *, devfile_free);
 
 /*
  * Whether `other` was made in the instant of `mine`: the same sections, and
- * every `cpu` section equal byte for byte (registers and TSC are the
- * fingerprint). -EINVAL names the first field that differs.
+ * every `cpu` section and the `timer` section equal byte for byte (registers,
+ * TSC and the machine's clock are the fingerprint). -EINVAL names the first
+ * field that differs.
  */
 int devfile_check(const struct stream *mine, const struct stream *other,
     struct lf_error *error);

@@ -426,6 +426,54 @@ Test(qemu_domain, device_state_made_by_hand)
 	cr_assert_eq(children(), 1);
 }
 
+/* A firmware of nothing but CLI and HLT, at the reset vector. */
+static void
+halt_only(struct lf_domain_config *config)
+{
+	static const uint8_t code[16] = {0xfa, 0xf4, 0xeb, 0xfc};
+	cleanup_free char *path = guest_path("halt.bin");
+	cleanup_close int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	cr_assert_eq(ftruncate(fd, 65536), 0);
+	cr_assert_eq(pwrite(fd, code, sizeof(code), 65536 - 16), sizeof(code));
+	OK(lf_domain_config_set(&config->firmware.path, path, &error));
+}
+
+/* Nothing moves in it but its clock: registers alone tell no instant. */
+Test(qemu_domain, device_state_of_a_halted_guest_at_another_time)
+{
+	cleanup_config struct lf_domain_config *config =
+	    guest_bootless("halted");
+	cleanup_snapshot struct lf_snapshot *old = NULL, *snapshot = NULL;
+	cleanup_domain struct lf_domain *domain = NULL;
+	cleanup_close int stale = memfd_create("stale", MFD_CLOEXEC);
+	cleanup_close int good = memfd_create("good", MFD_CLOEXEC);
+	struct lf_domain *fork = NULL;
+
+	halt_only(config);
+	OK(lf_domain_create(config, guest_launcher(), &domain, &error));
+	OK(lf_domain_unpause(domain, &error));
+	usleep(200000);
+	OK(lf_domain_freeze(domain, &old, &error));
+	OK(lf_snapshot_write_devstate(old, stale, &error));
+	lf_snapshot_unref(old);
+	old = NULL;
+	OK(lf_domain_thaw(domain, &error));
+	OK(lf_domain_unpause(domain, &error));
+	usleep(200000);
+	OK(lf_domain_freeze(domain, &snapshot, &error));
+	OK(lf_snapshot_write_devstate(snapshot, good, &error));
+
+	OK(try_fork(snapshot, "good", good, &fork));
+	lf_domain_free(fork);
+	cr_assert_eq(try_fork(snapshot, "stale", stale, &fork), -EINVAL);
+	cr_assert_not_null(
+	    strstr(error.message,
+		"not of this snapshot: the guest's clock differs from field "
+		"'cpu_"),
+	    "%s", error.message);
+}
+
 /* As between processes: a snapshot that was sent is forked as any other. */
 Test(qemu_domain, a_received_snapshot_is_forked)
 {

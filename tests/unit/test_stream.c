@@ -404,6 +404,14 @@ Test(devfile, another_instant_is_refused_by_its_first_field)
 	    strstr(error.message, "vCPU 1 differs from field 'env.eip' on"),
 	    "%s", error.message);
 	cr_assert_eq(devfile_check(a->stream, other->stream, &error), -EINVAL);
+	/* Registers as they were, at another time. */
+	((uint8_t *)b->data)[cpu->offset + eip->offset + 7] ^= 1;
+	((uint8_t *)b->data)[stream_find(b->stream, "timer", 0)->offset] ^= 1;
+	cr_assert_eq(devfile_check(a->stream, b->stream, &error), -EINVAL);
+	cr_assert_not_null(
+	    strstr(error.message, "the guest's clock differs from field "
+				  "'cpu_ticks_offset' on"),
+	    "%s", error.message);
 	devfile_free(a);
 	devfile_free(b);
 	devfile_free(other);
