@@ -197,6 +197,85 @@ Test(forkd, a_fork_gets_the_configuration_that_it_may_have)
 	free(overlay);
 }
 
+/*
+ * The generation id as the guest's firmware describes it: the ACPI table says
+ * where a page is (VGIA, a named 32-bit number), which has the id at byte 40.
+ */
+static void
+check_generation_id(struct console *console, const char *bytes)
+{
+	static const char table[] =
+	    "cat /sys/firmware/acpi/tables/SSDT* | hexdump -ve '1/1 \"%02x\"' "
+	    "| sed -n 's/.*56474941"
+	    "0c\\(..\\)\\(..\\)\\(..\\)\\(..\\).*/\\4\\3\\2\\1/p'";
+	unsigned page =
+	    (unsigned)strtoul(console_run(console, "%s", table), NULL, 16);
+
+	cr_assert_gt(page, 0, "there is no generation id");
+	cr_assert_not_null(
+	    strstr(console_run(console, "mem dump 0x%x 16", page + 40), bytes),
+	    "%s", console->text);
+}
+
+Test(forkd, a_generation_id_changes_when_it_is_asked_for)
+{
+	struct lf_domain_config *config =
+	    guest_linux("a", "iomem=relaxed xf.run=agent");
+	struct lf_domain_config *fork = NULL;
+	struct console console;
+	char *path = guest_path("a.serial");
+	unsigned parent;
+
+	config->vmgenid.present = true;
+	lf_uuid_parse(
+	    "01020304-0506-0708-090a-0b0c0d0e0f10", &config->vmgenid.value);
+	cr_assert_eq(lf_domain_config_copy(config, &fork, NULL), 0);
+	forkd_start(NULL);
+	parent = forkd_create(config);
+	console_open(&console, path);
+	console_wait(&console, 0, "agent> ready", 60000);
+	/* A GUID in memory has its first three parts in little endian. */
+	check_generation_id(&console, "0403020106050807090a0b0c0d0e0f10");
+	console_close(&console);
+	free(path);
+
+	/* Without an id the parent's stays. */
+	lf_domain_config_set(&fork->name, "same", NULL);
+	path = guest_path("same.serial");
+	lf_domain_config_set(&fork->serial.path, path, NULL);
+	fork->vmgenid.value.set = false;
+	json_decref(forkd_call(
+	    "fork-vm", with(parent, "config", forkd_config_value(fork))));
+	console_open(&console, path);
+	check_generation_id(&console, "0403020106050807090a0b0c0d0e0f10");
+	console_close(&console);
+	free(path);
+
+	lf_domain_config_set(&fork->name, "other", NULL);
+	path = guest_path("other.serial");
+	lf_domain_config_set(&fork->serial.path, path, NULL);
+	lf_uuid_parse(
+	    "f1f2f3f4-f5f6-f7f8-f9fa-fbfcfdfeff00", &fork->vmgenid.value);
+	json_decref(forkd_call(
+	    "fork-vm", with(parent, "config", forkd_config_value(fork))));
+	console_open(&console, path);
+	check_generation_id(&console, "f4f3f2f1f6f5f8f7f9fafbfcfdfeff00");
+	console_close(&console);
+	free(path);
+
+	/* A parent without the device has none to change. */
+	fork->vmgenid.present = false;
+	fork->vmgenid.value.set = false;
+	lf_domain_config_set(&fork->name, "none", NULL);
+	forkd_refuses("fork-vm",
+	    with(parent, "config", forkd_config_value(fork)), -EINVAL,
+	    "vmgenid.present: the parent has on");
+	json_decref(
+	    forkd_call("destroy", with(parent, "recursive", json_true())));
+	forkd_check_empty();
+	lf_domain_config_free(fork);
+}
+
 Test(forkd, device_state_is_saved_to_a_descriptor_and_taken_from_one)
 {
 	struct control_client *client;
