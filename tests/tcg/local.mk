@@ -40,6 +40,10 @@ tcg_tests += tests/tcg/test_full_fork
 tests_tcg_test_full_fork_CPPFLAGS = $(test_cppflags)
 tests_tcg_test_full_fork_LDADD = tests/lib/libtest.la $(test_libs)
 
+tcg_tests += tests/tcg/test_import_export
+tests_tcg_test_import_export_CPPFLAGS = $(test_cppflags)
+tests_tcg_test_import_export_LDADD = tests/lib/libtest.la $(test_libs)
+
 tcg_tests += tests/tcg/test_kernel
 tests_tcg_test_kernel_SOURCES = tests/tcg/test_kernel.c $(tcg_linux_guest)
 tests_tcg_test_kernel_CPPFLAGS = $(test_cppflags)
