@@ -192,3 +192,20 @@ cpu_lapic_silence_timer(struct cpu_lapic *lapic)
 	cpu_lapic_write(lapic, CPU_LAPIC_TIMER_INITIAL, 0);
 	cpu_lapic_write(lapic, CPU_LAPIC_TIMER_CURRENT, 0);
 }
+
+/* The kernel's own limit, for what it takes for the same frequency. */
+#define TSC_TOLERANCE_PPM 250
+
+int
+cpu_tsc_check(uint32_t wanted_khz, uint32_t host_khz, struct lf_error *error)
+{
+	uint64_t apart = wanted_khz > host_khz ? wanted_khz - host_khz
+					       : host_khz - wanted_khz;
+
+	if (wanted_khz == 0 || host_khz == 0 ||
+	    apart * 1000000 / host_khz <= TSC_TOLERANCE_PPM)
+		return 0;
+	return error_set(error, ENOTSUP,
+	    "the parent's TSC runs at %u kHz, this host's at %u kHz",
+	    wanted_khz, host_khz);
+}

@@ -248,6 +248,13 @@ bool cpu_state_msr(
 int cpu_state_set_msr(struct cpu_state *state, uint32_t index, uint64_t value,
     struct lf_error *error);
 
+/*
+ * Whether a guest that had a TSC of `wanted_khz` can go on with one of
+ * `host_khz` (0: not known, nothing to compare). -ENOTSUP when it would notice.
+ */
+int cpu_tsc_check(
+    uint32_t wanted_khz, uint32_t host_khz, struct lf_error *error);
+
 /* A LAPIC register, `reg` as in the SDM (0x20 the id, 0x320 LVT timer). */
 uint32_t cpu_lapic_read(const struct cpu_lapic *lapic, unsigned reg);
 void cpu_lapic_write(struct cpu_lapic *lapic, unsigned reg, uint32_t value);

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/sys.h"
+#include "cpu/msr.h"
 #include "domain/steal_time.h"
 #include "kvm/device.h"
 #include "kvm/vcpu.h"
@@ -26,9 +27,6 @@
 
 /* QEMU's own start is the most of it. */
 #define PROBE_TIMEOUT_MS 30000
-
-/* A guest notices a TSC that is off by more (the kernel's own limit). */
-#define TSC_TOLERANCE_PPM 250
 
 struct vcpu_import {
 	struct lf_snapshot *snapshot;
@@ -182,21 +180,30 @@ vcpu_import_free(struct vcpu_import *import)
 
 /*
  * MSRs that tell the guest about its CPU: KVM's default, or what QEMU set
- * instead.
+ * instead. One that says something and that this KVM does not have is a
+ * feature that a TCG's guest would miss.
  */
 static int
-set_feature_msrs(const struct cpuid_probe *probe, struct cpu_state *state,
+set_feature_msrs(const struct vcpu_import *import, struct cpu_state *state,
     struct lf_error *error)
 {
+	const struct cpuid_probe *probe = &import->probe;
 	uint32_t i;
 
 	for (i = 0; i < probe->msr_count; i++) {
 		const struct cpu_msr *msr = &probe->msrs[i];
+		bool there;
 		uint64_t here;
 		int rc;
 
-		if (!cpu_state_msr(state, msr->index, &here) ||
-		    here == msr->value)
+		there = cpu_state_msr(state, msr->index, &here);
+		if (!there && import->tcg && msr->value != 0 &&
+		    msr->index != MSR_UCODE_REV)
+			return error_set(error, ENOTSUP,
+			    "the parent's CPU, emulated by TCG, cannot go on "
+			    "in this KVM: it has MSR 0x%x",
+			    msr->index);
+		if (!there || here == msr->value)
 			continue;
 		rc = cpu_state_set_msr(state, msr->index, msr->value, error);
 		if (rc < 0)
@@ -216,20 +223,6 @@ read_tcg_tsc(
 	if (rc == 0)
 		*ret_tsc = timer.ticks;
 	return rc;
-}
-
-static int
-check_tsc(uint32_t wanted_khz, uint32_t host_khz, struct lf_error *error)
-{
-	uint64_t apart = wanted_khz > host_khz ? wanted_khz - host_khz
-					       : host_khz - wanted_khz;
-
-	if (wanted_khz == 0 || host_khz == 0 ||
-	    apart * 1000000 / host_khz <= TSC_TOLERANCE_PPM)
-		return 0;
-	return error_set(error, ENOTSUP,
-	    "the parent's TSC runs at %u kHz, this host's at %u kHz",
-	    wanted_khz, host_khz);
 }
 
 static int
@@ -254,11 +247,11 @@ import_one(struct vcpu_import *import, struct vcpu *vcpu, unsigned index,
 		goto out;
 	host_khz = state->tsc.khz;
 	sections->phys_bits = phys_bits_of(&import->probe.cpuid);
-	rc = set_feature_msrs(&import->probe, state, error);
+	rc = set_feature_msrs(import, state, error);
 	if (rc == 0)
 		rc = qemu_vcpu_to_state(sections, &device->cpuid, state, error);
 	if (rc == 0)
-		rc = check_tsc(state->tsc.khz, host_khz, error);
+		rc = cpu_tsc_check(state->tsc.khz, host_khz, error);
 	if (rc == 0 && import->tcg)
 		rc = read_tcg_tsc(
 		    import->devstate->stream, &state->tsc.tsc, error);

@@ -488,3 +488,32 @@ Test(import_export, state_is_what_qemu_shows_before_and_after)
 	cpu_state_free(state);
 	console_close(&console);
 }
+
+/* No KVM has what AMD gave up in 2010; a guest was told of it and may use it.
+ */
+Test(import_export, a_tcg_parent_with_more_than_kvm_has_is_refused)
+{
+	cleanup_config struct lf_domain_config *config = guest_bootless("old");
+	cleanup_snapshot struct lf_snapshot *snapshot = NULL;
+	cleanup_domain struct lf_domain *parent = NULL;
+	struct lf_domain *fork = NULL;
+	struct lf_fork_options options;
+
+	if (access("/dev/kvm", R_OK | W_OK) < 0)
+		cr_skip_test("there is no /dev/kvm");
+	OK(lf_domain_config_set(&config->cpu, "qemu64,+3dnow", &error));
+	OK(lf_domain_create(config, guest_launcher(), &parent, &error));
+	OK(lf_domain_freeze(parent, &snapshot, &error));
+	lf_fork_options_init(&options);
+	options.launcher = guest_launcher();
+	options.name = "fork";
+	cr_assert_eq(
+	    lf_domain_fork(snapshot, &options, &fork, &error), -ENOTSUP);
+	cr_assert_not_null(
+	    strstr(error.message, "emulated by TCG, cannot go on in this KVM"),
+	    "%s", error.message);
+	cr_assert_not_null(
+	    strstr(error.message, "CPUID leaf 0x"), "%s", error.message);
+	cr_assert_null(fork);
+	cr_assert_eq(lf_domain_state(parent), LF_DOMAIN_FROZEN);
+}

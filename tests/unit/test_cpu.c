@@ -278,3 +278,48 @@ Test(cpuid, what_kvm_derives_at_run_time_is_no_difference)
 	cr_assert_eq(cpu_cpuid_compare(&a, &b, &error), -EBADMSG);
 	cr_assert_str_eq(error.message, "CPUID leaf 0x1.0 is not there");
 }
+
+/* --- hosts that a guest cannot go on with --- */
+
+Test(cpu, features_that_a_host_lacks_are_named)
+{
+	static const struct cpu_cpuid wanted = {
+	    .count = 2,
+	    .entry = {{.function = 1, .ecx = 1U << 28 | 1U << 27},
+		{.function = 7, .flags = CPU_CPUID_INDEXED, .ebx = 1U << 16}},
+	};
+	struct cpu_cpuid host = wanted;
+	struct lf_error error;
+
+	/* OSXSAVE is the guest's own doing. */
+	host.entry[0].ecx = 1U << 28;
+	cr_assert_eq(cpu_cpuid_check_supported(&wanted, &host, &error), 0);
+	host.entry[0].ecx = 0;
+	cr_assert_eq(
+	    cpu_cpuid_check_supported(&wanted, &host, &error), -ENOTSUP);
+	cr_assert_str_eq(error.message,
+	    "CPUID leaf 0x1.0: features 0x10000000 of ecx are missing on this "
+	    "host");
+	host = wanted;
+	host.count = 1;
+	cr_assert_eq(
+	    cpu_cpuid_check_supported(&wanted, &host, &error), -ENOTSUP);
+	cr_assert_str_eq(error.message,
+	    "CPUID leaf 0x7.0: features 0x10000 of ebx are missing on this "
+	    "host");
+}
+
+Test(cpu, a_tsc_of_another_frequency_is_refused)
+{
+	struct lf_error error;
+
+	cr_assert_eq(cpu_tsc_check(2000000, 2000000, &error), 0);
+	cr_assert_eq(cpu_tsc_check(2000500, 2000000, &error), 0);
+	cr_assert_eq(cpu_tsc_check(1999500, 2000000, &error), 0);
+	cr_assert_eq(cpu_tsc_check(0, 2000000, &error), 0);
+	cr_assert_eq(cpu_tsc_check(2000000, 0, &error), 0);
+	cr_assert_eq(cpu_tsc_check(2000600, 2000000, &error), -ENOTSUP);
+	cr_assert_str_eq(error.message,
+	    "the parent's TSC runs at 2000600 kHz, this host's at 2000000 kHz");
+	cr_assert_eq(cpu_tsc_check(2400000, 3600000, &error), -ENOTSUP);
+}

@@ -18,6 +18,7 @@
 #include "base/cleanup.h"
 #include "cpu/state.h"
 #include "lib/fault.h"
+#include "qemu/chip_sections.h"
 #include "qemu/cpu_translate.h"
 #include "qemu/devstate_write.h"
 #include "qemu/stream.h"
@@ -403,6 +404,30 @@ Test(cpu_sections, what_libfork_does_not_know_is_named)
 	sample_close(&sample);
 }
 
+/* Where a freeze let it through, no fork without device model gets it. */
+Test(cpu_sections, a_nested_guest_is_refused)
+{
+	struct sample sample = sample_open("kvm-smp2");
+	struct qemu_vcpu vcpu = load(&sample, 0, false);
+	struct cpu_state *state = fresh_state();
+	int nested =
+	    vmstate_subsection_index(&qemu_cpu_table, "cpu/nested_state");
+	struct lf_error error;
+
+	cr_assert_geq(nested, 0);
+	vcpu.cpu.hflags |= 1 << 21;
+	cr_assert_eq(
+	    qemu_vcpu_to_state(&vcpu, &cpuid, state, &error), -ENOTSUP);
+	cr_assert_not_null(
+	    strstr(error.message, "nested guest"), "%s", error.message);
+	vcpu.cpu.hflags &= ~(1U << 21);
+	vcpu.cpu.found.present |= UINT64_C(1) << nested;
+	cr_assert_eq(
+	    qemu_vcpu_to_state(&vcpu, &cpuid, state, &error), -ENOTSUP);
+	cpu_state_free(state);
+	sample_close(&sample);
+}
+
 Test(cpu_sections, a_component_without_a_place_is_refused)
 {
 	static const struct cpu_cpuid none = {0};
@@ -608,4 +633,79 @@ Test(fork_stream, every_failed_call_is_an_error_and_leaks_nothing)
 		cr_assert_eq(fault_open_descriptors(), fault.descriptors);
 	}
 	forked_close(&forked);
+}
+
+/* --- changed streams --- */
+
+/*
+ * What a stream with a changed byte becomes: refused with a reason, or a fork
+ * whose own stream can be read.
+ */
+static void
+import_changed(const uint8_t *data, size_t len, unsigned vcpus, bool tcg)
+{
+	struct cpu_state *states[2] = {fresh_state(), fresh_state()};
+	struct qemu_vcpu *vcpu = malloc(sizeof(*vcpu));
+	struct cpu_chips chips = {0};
+	struct qemu_chips sections;
+	struct stream *stream = NULL;
+	struct lf_error error = {0};
+	struct devstate_parts parts = {
+	    .tcg = tcg,
+	    .vcpu_count = vcpus,
+	    .vcpus = states,
+	    .chips = &chips,
+	    .cpuid = &cpuid,
+	};
+	int rc = stream_parse(data, len, NULL, &stream, &error), fd;
+	uint64_t written;
+
+	for (unsigned i = 0; i < vcpus && rc == 0; i++) {
+		rc = qemu_vcpu_load(stream, i, tcg, vcpu, &error);
+		if (rc == 0)
+			rc =
+			    qemu_vcpu_to_state(vcpu, &cpuid, states[i], &error);
+	}
+	if (rc == 0)
+		rc = qemu_chips_load(stream, &sections, &error);
+	if (rc == 0) {
+		qemu_chips_to_state(&sections, &chips);
+		parts.base = stream;
+		rc = devstate_write(&parts, &fd, &written, &error);
+		if (rc == 0)
+			close(fd);
+	}
+	cr_assert(rc == 0 || error.message[0] != '\0', "no reason for %d", rc);
+	stream_free(stream);
+	cpu_state_free(states[0]);
+	cpu_state_free(states[1]);
+	free(vcpu);
+}
+
+static void
+change_bytes(const char *name, unsigned vcpus, bool tcg, size_t stride)
+{
+	static const uint8_t masks[] = {0x01, 0x80, 0xff};
+	struct sample sample = sample_open(name);
+	int descriptors = fault_open_descriptors();
+
+	for (size_t at = 0; at < sample.len; at += stride) {
+		uint8_t mask = masks[at % 3];
+
+		sample.data[at] ^= mask;
+		import_changed(sample.data, sample.len, vcpus, tcg);
+		sample.data[at] ^= mask;
+	}
+	cr_assert_eq(fault_open_descriptors(), descriptors);
+	sample_close(&sample);
+}
+
+/* Some bytes in check, every one in soak. */
+Test(fork_stream, any_changed_byte_is_survived, .timeout = 3000)
+{
+	size_t stride = getenv("LF_SOAK") != NULL ? 1 : 911;
+
+	change_bytes("kvm-smp2", 2, false, stride);
+	change_bytes("kvm-hyperv", 1, false, stride);
+	change_bytes("tcg-max", 1, true, stride);
 }
