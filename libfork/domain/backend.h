@@ -86,6 +86,9 @@ struct domain_backend {
 	void (*counters)(
 	    const struct lf_domain *domain, struct lf_counters *ret_counters);
 
+	int (*own_pages)(struct lf_domain *domain, uint64_t *ret_pages,
+	    struct lf_error *error);
+
 	/* A JSON object as text, which the caller frees. */
 	int (*describe)(
 	    struct lf_domain *domain, char **ret_json, struct lf_error *error);

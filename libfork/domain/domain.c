@@ -18,6 +18,8 @@
 #include "base/error.h"
 #include "base/sys.h"
 #include "domain/backend.h"
+#include "kvm/device.h"
+#include "memory/view.h"
 #include "snapshot/snapshot.h"
 
 static const struct domain_backend *const backends[] = {
@@ -130,6 +132,13 @@ set_state(struct lf_domain *domain, enum lf_domain_state state)
 }
 
 /* --- birth and death --- */
+
+void
+lf_domain_prepare(void)
+{
+	kvm_device_open_ahead();
+	memory_view_open_ahead();
+}
 
 void
 lf_fork_options_init(struct lf_fork_options *options)
@@ -259,6 +268,17 @@ struct lf_snapshot *
 lf_domain_origin(const struct lf_domain *domain)
 {
 	return domain->origin;
+}
+
+int
+lf_domain_own_pages(
+    struct lf_domain *domain, uint64_t *ret_pages, struct lf_error *error)
+{
+	if (domain->backend->own_pages == NULL)
+		return error_set(error, ENOTSUP,
+		    "the pages of a domain on %s are not counted here",
+		    domain->backend->name);
+	return domain->backend->own_pages(domain, ret_pages, error);
 }
 
 void

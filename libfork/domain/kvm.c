@@ -471,6 +471,26 @@ backend_write_regs(struct lf_domain *domain, unsigned index,
 	return rc == 0 ? vcpu_set_sregs(vcpu, &sregs, error) : rc;
 }
 
+static int
+count_page(void *opaque, uint64_t page, struct lf_error *error)
+{
+	(void)page;
+	(void)error;
+	++*(uint64_t *)opaque;
+	return 0;
+}
+
+static int
+backend_own_pages(
+    struct lf_domain *domain, uint64_t *ret_pages, struct lf_error *error)
+{
+	const struct kvm_domain *kvm = domain->impl;
+
+	*ret_pages = 0;
+	return memory_view_private_pages(
+	    kvm->view, count_page, ret_pages, error);
+}
+
 static void
 backend_counters(
     const struct lf_domain *domain, struct lf_counters *ret_counters)
@@ -512,6 +532,7 @@ const struct domain_backend domain_backend_kvm = {
     .find_place = kvm_backend_find_place,
     .patch = kvm_backend_patch,
     .counters = backend_counters,
+    .own_pages = backend_own_pages,
     .event_fd = kvm_backend_event_fd,
     .dispatch = kvm_backend_dispatch,
 };

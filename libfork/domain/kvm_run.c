@@ -145,18 +145,22 @@ run(struct kvm_domain *kvm, struct lf_exit *ret_exit, struct lf_error *error)
 static void
 judge(struct kvm_domain *kvm, const struct lf_exit *exit)
 {
+	char words[160];
+
 	switch (exit->reason) {
 	case LF_EXIT_SHUTDOWN:
 		domain_set_state(kvm->domain, LF_DOMAIN_CRASHED, "reset");
 		break;
 	case LF_EXIT_ERROR:
-		domain_set_state(
-		    kvm->domain, LF_DOMAIN_CRASHED, "KVM cannot go on");
+		lf_exit_describe(exit, words, sizeof(words));
+		domain_set_state(kvm->domain, LF_DOMAIN_CRASHED, "%s", words);
 		break;
 	default:
-		if (is_access(exit) && kvm->io_policy == LF_IO_CRASH)
-			domain_set_state(kvm->domain, LF_DOMAIN_CRASHED,
-			    "device access without a device model");
+		if (!is_access(exit) || kvm->io_policy != LF_IO_CRASH)
+			break;
+		lf_exit_describe(exit, words, sizeof(words));
+		domain_set_state(kvm->domain, LF_DOMAIN_CRASHED,
+		    "device access without a device model: %s", words);
 		break;
 	}
 }
@@ -236,6 +240,8 @@ kvm_backend_unpause(struct lf_domain *domain, struct lf_error *error)
 static void
 finish_background(struct kvm_domain *kvm)
 {
+	char words[160] = "";
+
 	pthread_join(kvm->thread, NULL);
 	kvm->background = false;
 	if (kvm->rc < 0) {
@@ -243,9 +249,9 @@ finish_background(struct kvm_domain *kvm)
 		    kvm->domain, LF_DOMAIN_CRASHED, "%s", kvm->error.message);
 		return;
 	}
-	domain_set_state(kvm->domain, LF_DOMAIN_PAUSED, "%s",
-	    kvm->exit.reason != LF_EXIT_INTERRUPTED ? lf_exit_name(&kvm->exit)
-						    : "");
+	if (kvm->exit.reason != LF_EXIT_INTERRUPTED)
+		lf_exit_describe(&kvm->exit, words, sizeof(words));
+	domain_set_state(kvm->domain, LF_DOMAIN_PAUSED, "%s", words);
 	judge(kvm, &kvm->exit);
 }
 

@@ -154,20 +154,21 @@ open_device(const char *path, struct lf_error *error)
 	}
 }
 
-int
-kvm_device_open(
-    const char *path, struct kvm_device **ret, struct lf_error *error)
+/* Asks KVM at `take_fd` everything. */
+static int
+ask(const char *path, int take_fd, struct kvm_device **ret,
+    struct lf_error *error)
 {
 	cleanup(kvm_device_free_p) struct kvm_device *device = NULL;
 	unsigned i;
 	int r, rc;
 
 	device = sys.calloc(1, sizeof(*device));
-	if (device == NULL)
+	if (device == NULL) {
+		close_fd(take_fd);
 		return error_nomem(error);
-	device->fd = rc = open_device(path, error);
-	if (rc < 0)
-		return rc;
+	}
+	device->fd = take_fd;
 	r = kvm_ioctl(device->fd, KVM_GET_API_VERSION, NULL);
 	if (r != KVM_API_VERSION)
 		return error_set(error, ENOTSUP,
@@ -201,6 +202,15 @@ kvm_device_open(
 	return 0;
 }
 
+int
+kvm_device_open(
+    const char *path, struct kvm_device **ret, struct lf_error *error)
+{
+	int fd = open_device(path, error);
+
+	return fd < 0 ? fd : ask(path, fd, ret, error);
+}
+
 void
 kvm_device_free(struct kvm_device *device)
 {
@@ -210,17 +220,42 @@ kvm_device_free(struct kvm_device *device)
 	free(device);
 }
 
+/* The process's device: opened ahead (or why not), and asked. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct kvm_device *shared;
+static bool ahead;
+static int ahead_fd;
+static struct lf_error ahead_error;
+
+void
+kvm_device_open_ahead(void)
+{
+	pthread_mutex_lock(&lock);
+	if (!ahead && shared == NULL) {
+		ahead_fd = open_device(KVM_DEVICE_PATH, &ahead_error);
+		ahead = true;
+	}
+	pthread_mutex_unlock(&lock);
+}
+
 int
 kvm_device_get(const struct kvm_device **ret, struct lf_error *error)
 {
-	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-	static struct kvm_device *device;
 	int rc = 0;
 
 	pthread_mutex_lock(&lock);
-	if (device == NULL)
-		rc = kvm_device_open(KVM_DEVICE_PATH, &device, error);
-	*ret = device;
+	if (shared == NULL && ahead) {
+		rc = ahead_fd;
+		if (rc < 0 && error != NULL)
+			*error = ahead_error;
+		/* Kept: who had to open it ahead cannot do it again. */
+		else if (rc >= 0)
+			rc = sys.fcntl(ahead_fd, F_DUPFD_CLOEXEC, 0);
+		if (rc >= 0)
+			rc = ask(KVM_DEVICE_PATH, rc, &shared, error);
+	} else if (shared == NULL)
+		rc = kvm_device_open(KVM_DEVICE_PATH, &shared, error);
+	*ret = shared;
 	pthread_mutex_unlock(&lock);
 	return rc;
 }

@@ -85,8 +85,15 @@ int kvm_device_open(
 void kvm_device_free(struct kvm_device *device);
 
 /*
+ * For a process that will not be able to open files: opens the process's
+ * device now, and asks it nothing yet. Why it could not is told by
+ * kvm_device_get().
+ */
+void kvm_device_open_ahead(void);
+
+/*
  * The process's device, opened at the first call and never closed: VMs of
- * many domains share it. To be called once before a sandbox goes up.
+ * many domains share it.
  */
 int kvm_device_get(const struct kvm_device **ret, struct lf_error *error);
 

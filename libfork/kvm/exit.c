@@ -3,6 +3,9 @@
  * Exits: from the run page to struct lf_exit, and to words.
  */
 #include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "kvm/held.h"
@@ -184,4 +187,104 @@ lf_exit_name(const struct lf_exit *exit)
 		return "probe";
 	}
 	return "unknown";
+}
+
+/* A line that grows as long as there is room. */
+struct line {
+	char *buf;
+	size_t size, used;
+};
+
+static void __attribute__((format(printf, 2, 3)))
+say(struct line *line, const char *format, ...)
+{
+	va_list args;
+	int n;
+
+	if (line->used >= line->size)
+		return;
+	va_start(args, format);
+	n = vsnprintf(
+	    line->buf + line->used, line->size - line->used, format, args);
+	va_end(args);
+	line->used += n > 0 ? (size_t)n : 0;
+}
+
+/* Bytes that anybody can make something of. */
+#define SHOWN_MAX 16
+
+static void
+say_bytes(struct line *line, const void *bytes, size_t len)
+{
+	const uint8_t *b = bytes;
+	size_t i;
+
+	for (i = 0; b != NULL && i < len && i < SHOWN_MAX; i++)
+		say(line, "%s%02x", i == 0 ? ": " : " ", b[i]);
+	if (i > 0 && i < len)
+		say(line, " ...");
+}
+
+static void
+say_io(struct line *line, const struct lf_exit *exit)
+{
+	size_t len = (size_t)exit->io.size * exit->io.count;
+
+	say(line, ": 0x%x, %zu byte%s", exit->io.port, len,
+	    len == 1 ? "" : "s");
+	if (exit->io.write)
+		say_bytes(line, exit->io.data, len);
+}
+
+static void
+say_mmio(struct line *line, const struct lf_exit *exit)
+{
+	say(line, ": 0x%" PRIx64 ", %u byte%s", exit->mmio.gpa, exit->mmio.size,
+	    exit->mmio.size == 1 ? "" : "s");
+	if (exit->mmio.write)
+		say_bytes(line, exit->mmio.data, exit->mmio.size);
+}
+
+static void
+say_internal(struct line *line, const struct lf_exit *exit)
+{
+	if (exit->internal.kvm_exit == KVM_EXIT_FAIL_ENTRY)
+		say(line, ": the vCPU's state cannot be entered");
+	else if (exit->internal.kvm_exit != KVM_EXIT_INTERNAL_ERROR)
+		say(line, ": KVM's exit %u", exit->internal.kvm_exit);
+	else if (exit->internal.suberror == KVM_INTERNAL_ERROR_EMULATION)
+		say(line, ": KVM cannot emulate an instruction");
+	else
+		say(line, ": KVM's suberror %u", exit->internal.suberror);
+	say(line, " at 0x%" PRIx64, exit->internal.rip);
+	say_bytes(line, exit->internal.insn, exit->internal.insn_len);
+}
+
+void
+lf_exit_describe(const struct lf_exit *exit, char *buf, unsigned size)
+{
+	struct line line = {.buf = buf, .size = size};
+
+	say(&line, "%s", lf_exit_name(exit));
+	switch (exit->reason) {
+	case LF_EXIT_IO:
+		say_io(&line, exit);
+		break;
+	case LF_EXIT_MMIO:
+		say_mmio(&line, exit);
+		break;
+	case LF_EXIT_MSR:
+		say(&line, ": 0x%x", exit->msr.index);
+		if (exit->msr.write)
+			say(&line, ": 0x%" PRIx64, exit->msr.data);
+		break;
+	case LF_EXIT_DEBUG:
+		say(&line, ": at 0x%" PRIx64, exit->debug.rip);
+		break;
+	case LF_EXIT_ERROR:
+		say_internal(&line, exit);
+		break;
+	default:
+		break;
+	}
 }

@@ -52,15 +52,33 @@ scan_file(const struct memory_view *view, const struct view_file *file, int fd,
 	return 0;
 }
 
+/* Opened ahead, for the rest of the process's life; -1. */
+static int ahead_fd = -1;
+
+static int
+open_pagemap(void)
+{
+	return sys.open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0);
+}
+
+void
+memory_view_open_ahead(void)
+{
+	if (ahead_fd < 0)
+		ahead_fd = open_pagemap();
+	memory_view_mappings_max();
+}
+
 int
 memory_view_private_pages(const struct memory_view *view,
     memory_view_page_fn *fn, void *opaque, struct lf_error *error)
 {
-	cleanup_close int fd = -1;
+	cleanup_close int opened = -1;
+	int fd = ahead_fd, rc = 0;
 	uint32_t i;
-	int rc = 0;
 
-	fd = sys.open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC, 0);
+	if (fd < 0)
+		fd = opened = open_pagemap();
 	if (fd < 0)
 		return error_sys(
 		    error, errno, "cannot open /proc/self/pagemap");

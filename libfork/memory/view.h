@@ -121,6 +121,12 @@ int memory_view_private_pages(const struct memory_view *view,
  */
 int memory_view_verify(const struct memory_view *view, struct lf_error *error);
 
+/*
+ * For a process that will not be able to open files: opens now what the
+ * functions above and below open. Before there are other threads.
+ */
+void memory_view_open_ahead(void);
+
 /* vm.max_map_count, read once. */
 unsigned long memory_view_mappings_max(void);
 

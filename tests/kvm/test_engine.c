@@ -634,8 +634,8 @@ Test(engine, policies_ignore_and_crash)
 	exit = run(domain);
 	cr_assert_eq(exit.reason, LF_EXIT_IO);
 	cr_assert_eq(lf_domain_state(domain), LF_DOMAIN_CRASHED);
-	cr_assert_str_eq(
-	    lf_domain_reason(domain), "device access without a device model");
+	cr_assert_str_eq(lf_domain_reason(domain),
+	    "device access without a device model: port read: 0x80, 1 byte");
 	lf_domain_free(domain);
 
 	options.io_policy = LF_IO_IGNORE;

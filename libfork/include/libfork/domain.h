@@ -124,6 +124,14 @@ struct lf_fork_options {
 	struct lf_dm_pool *dm_pool; /* device models that wait; NULL: none */
 };
 
+/*
+ * For a process that will not be able to open files, because it goes into a
+ * sandbox: opens now what domains on backend kvm would open later. What cannot
+ * be opened is reported by the first fork that needs it. Before there are other
+ * threads.
+ */
+LF_API void lf_domain_prepare(void);
+
 /* The defaults: backend kvm, everything reset, nothing verified. */
 LF_API void lf_fork_options_init(struct lf_fork_options *options);
 
@@ -300,6 +308,13 @@ struct lf_counters {
 };
 LF_API void lf_domain_counters(
     const struct lf_domain *domain, struct lf_counters *ret_counters);
+
+/*
+ * How many pages of its memory a domain on backend kvm has of its own, in any
+ * state, as the kernel counts them. -ENOTSUP on others.
+ */
+LF_API int lf_domain_own_pages(
+    struct lf_domain *domain, uint64_t *ret_pages, struct lf_error *error);
 
 /*
  * What the backend knows of a domain that its configuration does not say, as a

@@ -75,6 +75,13 @@ struct lf_exit {
 /* "port read", "idle" and so on; never NULL. */
 LF_API const char *lf_exit_name(const struct lf_exit *exit);
 
+/*
+ * The same with what is known of it, on one line: "port write: 0x3f8, 1 byte:
+ * 41". As much of it as fits into `size` bytes; always ended by a NUL.
+ */
+LF_API void lf_exit_describe(
+    const struct lf_exit *exit, char *buf, unsigned size);
+
 #ifdef __cplusplus
 }
 #endif
