@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/sys.h"
+#include "forkd/change.h"
 #include "forkd/daemon.h"
 #include "forkd/life.h"
 #include "forkd/peer.h"
@@ -30,9 +31,8 @@ struct birth {
 	void *opaque;
 };
 
-/* The configuration as a value to send. */
-static int
-config_value(const struct lf_domain_config *config, json_t **ret_value,
+int
+birth_config_value(const struct lf_domain_config *config, json_t **ret_value,
     struct lf_error *error)
 {
 	cleanup_free char *text = NULL;
@@ -67,13 +67,10 @@ fail(struct birth *birth)
 		on_failed_gone(birth);
 }
 
-/*
- * An overlay at a place that the user named is the user's from now on, as its
- * configuration is; those in our own directory go with the domain.
- */
-static void
-release_named_overlays(struct daemon *daemon, struct domain *domain)
+void
+birth_release_overlays(struct domain *domain)
 {
+	const struct daemon *daemon = domain->owner;
 	struct file_list *list = &domain->overlays;
 	size_t len = strlen(daemon->overlay_dir), i = 0;
 
@@ -102,16 +99,17 @@ succeed(struct birth *birth)
 		return;
 	}
 	domain->established = true;
-	/* Not "starting" any more; born paused, it has no other reason yet. */
-	if (domain->state == CONTROL_PAUSED)
+	/* It may have said why it is paused before it was told to be ready. */
+	if (strcmp(domain->reason, REGISTRY_STARTING) == 0)
 		domain->reason[0] = '\0';
-	release_named_overlays(daemon, domain);
+	birth_release_overlays(domain);
 	if (registry_save(domain, &error) < 0)
 		daemon_log_error(&error);
 	daemon_event(daemon, "DOMAIN_CREATED", domain,
 	    json_pack("{s:s, s:o*}", "state", control_state_name(domain->state),
 		"parent",
 		birth->parent != 0 ? json_integer(birth->parent) : NULL));
+	change_launch_wanted(domain);
 	birth->done(birth->opaque, domain, NULL);
 	free(birth);
 }
@@ -138,10 +136,14 @@ on_answer(void *opaque, const struct lf_error *error, json_t *result,
 		succeed(birth);
 }
 
-/* Records the domain and starts its process. */
+/*
+ * Records the domain and starts its process, unless it is to live in that of
+ * `host`.
+ */
 static int
 begin(struct birth *birth, struct lf_domain_config *take_config,
-    struct domain **ret_domain, struct lf_error *error)
+    const struct domain *host, struct domain **ret_domain,
+    struct lf_error *error)
 {
 	struct domain *domain;
 	int rc;
@@ -151,7 +153,10 @@ begin(struct birth *birth, struct lf_domain_config *take_config,
 	if (rc < 0)
 		return rc;
 	birth->id = domain->id;
-	rc = life_start(birth->daemon, domain, error);
+	if (host != NULL)
+		rc = life_host(birth->daemon, domain, host, error);
+	else
+		rc = life_start(birth->daemon, domain, error);
 	if (rc == 0)
 		*ret_domain = domain;
 	return rc;
@@ -197,15 +202,15 @@ boot(struct birth *birth, struct lf_domain_config *take_config, bool paused,
 	struct domain *domain;
 	int rc;
 
-	rc = begin(birth, take_config, &domain, error);
+	rc = begin(birth, take_config, NULL, &domain, error);
 	if (rc < 0)
 		return rc;
 	decide_accelerator(birth->daemon, domain);
-	rc = config_value(domain->config, &config, error);
+	rc = birth_config_value(domain->config, &config, error);
 	if (rc < 0)
 		return rc;
 	birth->answers = 1;
-	peer_call(domain->link, role_commands[ROLE_BOOT].name,
+	life_call(domain, ROLE_BOOT,
 	    json_pack("{s:o, s:b}", "config", config, "paused", paused), NULL,
 	    0, BIRTH_MS, on_answer, birth);
 	return 0;
@@ -260,7 +265,7 @@ fork_domain(struct birth *birth, struct domain *parent,
 		if (rc < 0)
 			return rc;
 	}
-	rc = begin(birth, take_config, &domain, error);
+	rc = begin(birth, take_config, NULL, &domain, error);
 	if (rc < 0)
 		return rc;
 	snprintf(domain->accelerator_reason, sizeof(domain->accelerator_reason),
@@ -269,16 +274,16 @@ fork_domain(struct birth *birth, struct domain *parent,
 		return error_sys(error, errno, "cannot make a socket pair");
 	child_end = sv[0];
 	parent_end = sv[1];
-	rc = config_value(domain->config, &config, error);
+	rc = birth_config_value(domain->config, &config, error);
 	if (rc < 0)
 		return rc;
 	birth->answers = 2;
-	peer_call(parent->link, role_commands[ROLE_SEND_SNAPSHOT].name,
+	life_call(parent, ROLE_SEND_SNAPSHOT,
 	    json_pack("{s:i, s:I}", "fd", 0, "holder", (json_int_t)domain->id),
 	    &parent_end, 1, BIRTH_MS, on_answer, birth);
 	fds[0] = child_end;
 	fds[1] = devstate_fd;
-	peer_call(domain->link, role_commands[ROLE_FORK].name,
+	life_call(domain, ROLE_FORK,
 	    json_pack("{s:o, s:b, s:i, s:o*}", "config", config, "paused",
 		paused, "origin", 0, "devstate",
 		devstate_fd >= 0 ? json_integer(1) : NULL),
@@ -302,5 +307,51 @@ birth_fork(struct daemon *daemon, struct domain *parent,
 	}
 	if (fork_domain(birth, parent, take_config, devstate_fd, paused,
 		&birth->error) < 0)
+		fail(birth);
+}
+
+/* --- forks without device model --- */
+
+static int
+fork_here(struct birth *birth, struct domain *parent, json_t *take_options,
+    bool paused, struct lf_error *error)
+{
+	struct lf_domain_config *config = NULL;
+	struct domain *domain = NULL;
+	int rc;
+
+	rc = derive_config(birth->daemon, parent, &config, error);
+	if (rc == 0)
+		rc = begin(birth, config, parent, &domain, error);
+	if (rc < 0) {
+		json_decref(take_options);
+		return rc;
+	}
+	snprintf(domain->accelerator_reason, sizeof(domain->accelerator_reason),
+	    "without device model");
+	birth->answers = 1;
+	life_call(parent, ROLE_FORK_HERE,
+	    json_pack("{s:I, s:s, s:b, s:o}", "id", (json_int_t)domain->id,
+		"name", domain->config->name, "paused", paused, "options",
+		take_options),
+	    NULL, 0, BIRTH_MS, on_answer, birth);
+	return 0;
+}
+
+void
+birth_fork_here(struct daemon *daemon, struct domain *parent,
+    json_t *take_options, bool paused, birth_done *done, void *opaque)
+{
+	struct birth *birth = birth_new(daemon, parent->id, done, opaque);
+	struct lf_error error;
+
+	if (birth == NULL || take_options == NULL) {
+		json_decref(take_options);
+		free(birth);
+		error_nomem(&error);
+		done(opaque, NULL, &error);
+		return;
+	}
+	if (fork_here(birth, parent, take_options, paused, &birth->error) < 0)
 		fail(birth);
 }

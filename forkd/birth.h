@@ -9,6 +9,8 @@
 #include <libfork/domain_config.h>
 #include <stdbool.h>
 
+#include <jansson.h>
+
 #include <libfork/error.h>
 
 struct daemon;
@@ -32,5 +34,22 @@ void birth_boot(struct daemon *daemon, struct lf_domain_config *take_config,
 void birth_fork(struct daemon *daemon, struct domain *parent,
     struct lf_domain_config *take_config, int devstate_fd, bool paused,
     birth_done *done, void *opaque);
+
+/*
+ * Forks a frozen domain without device model, into the process in which it
+ * lives. Takes the options (forkd/fork_options.h).
+ */
+void birth_fork_here(struct daemon *daemon, struct domain *parent,
+    json_t *take_options, bool paused, birth_done *done, void *opaque);
+
+/* The configuration as a value to send. */
+int birth_config_value(const struct lf_domain_config *config,
+    json_t **ret_value, struct lf_error *error);
+
+/*
+ * An overlay at a place that the user named is the user's from now on, as its
+ * configuration is; those in our own directory go with the domain.
+ */
+void birth_release_overlays(struct domain *domain);
 
 #endif

@@ -15,6 +15,7 @@
 #include "base/sys.h"
 #include "forkd/client.h"
 #include "forkd/daemon.h"
+#include "forkd/life.h"
 #include "forkd/peer.h"
 #include "forkd/role.h"
 
@@ -75,29 +76,6 @@ unsubscribe(
 }
 
 /* --- about domains --- */
-
-static void
-list(struct client *client, struct domain *none, struct peer_request *request)
-{
-	struct registry *registry = &client->daemon->registry;
-	const char *wanted =
-	    json_string_value(json_object_get(request->arguments, "domain"));
-	json_t *rows = json_array();
-	struct domain *domain, *only = NULL;
-	struct lf_error error;
-
-	(void)none;
-	if (wanted != NULL &&
-	    registry_find(registry, wanted, &only, &error) < 0) {
-		json_decref(rows);
-		peer_fail(request, &error);
-		return;
-	}
-	for (domain = registry->first; domain != NULL; domain = domain->next)
-		if (only == NULL || only == domain)
-			json_array_append_new(rows, registry_row(domain));
-	peer_return(request, json_pack("{s:o}", "domains", rows), NULL, 0);
-}
 
 static void
 domid(struct client *client, struct domain *none, struct peer_request *request)
@@ -218,21 +196,15 @@ forward_for(int timeout_ms, struct client *client, struct domain *domain,
 	struct forward *f = sys.calloc(1, sizeof(*f));
 	struct lf_error error;
 
-	if (f == NULL || domain->link == NULL) {
-		if (f == NULL)
-			error_nomem(&error);
-		else
-			error_set(&error, EBADFD,
-			    "domain %u ('%s') has no domain process",
-			    domain->id, domain->config->name);
-		free(f);
+	if (f == NULL) {
 		json_decref(take_arguments);
+		error_nomem(&error);
 		peer_fail(request, &error);
 		return;
 	}
 	*f = (struct forward){client->daemon, request, domain->id};
-	peer_call(domain->link, role_commands[command].name, take_arguments,
-	    fds, fd_count, timeout_ms, on_forwarded, f);
+	life_call(domain, command, take_arguments, fds, fd_count, timeout_ms,
+	    on_forwarded, f);
 }
 
 static void
@@ -268,7 +240,17 @@ static void
 shutdown_(
     struct client *client, struct domain *domain, struct peer_request *request)
 {
-	forward(client, domain, request, ROLE_SHUTDOWN, NULL, NULL, 0);
+	struct lf_error error;
+
+	if (domain->device_model) {
+		forward(client, domain, request, ROLE_SHUTDOWN, NULL, NULL, 0);
+		return;
+	}
+	error_set(&error, EOPNOTSUPP,
+	    "domain %u ('%s') has no device model, so no power button; use "
+	    "'destroy', or launch its device model first",
+	    domain->id, domain->config->name);
+	peer_fail(request, &error);
 }
 
 static void
@@ -304,7 +286,7 @@ static void (*const handlers[CONTROL_COMMAND_COUNT])(struct client *client,
     [CONTROL_CAPABILITIES] = capabilities,
     [CONTROL_VERSION] = version,
     [CONTROL_CREATE] = command_create,
-    [CONTROL_LIST] = list,
+    [CONTROL_LIST] = command_list,
     [CONTROL_INFO] = command_info,
     [CONTROL_DOMID] = domid,
     [CONTROL_DOMNAME] = domname,
@@ -317,6 +299,8 @@ static void (*const handlers[CONTROL_COMMAND_COUNT])(struct client *client,
     [CONTROL_FREEZE] = freeze,
     [CONTROL_SAVE_DEVSTATE] = save_devstate,
     [CONTROL_FORK] = command_fork,
+    [CONTROL_LAUNCH] = command_launch,
+    [CONTROL_RESET] = command_reset,
     [CONTROL_SUBSCRIBE] = subscribe,
     [CONTROL_UNSUBSCRIBE] = unsubscribe,
 };

@@ -18,6 +18,12 @@ void command_create(
     struct client *client, struct domain *none, struct peer_request *request);
 void command_fork(
     struct client *client, struct domain *domain, struct peer_request *request);
+void command_launch(
+    struct client *client, struct domain *domain, struct peer_request *request);
+void command_reset(
+    struct client *client, struct domain *domain, struct peer_request *request);
+void command_list(
+    struct client *client, struct domain *none, struct peer_request *request);
 void command_destroy(
     struct client *client, struct domain *domain, struct peer_request *request);
 void command_info(

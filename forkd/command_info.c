@@ -18,12 +18,15 @@
 #include "forkd/client.h"
 #include "forkd/daemon.h"
 #include "forkd/launch_files.h"
+#include "forkd/life.h"
 #include "forkd/peer.h"
 #include "forkd/role.h"
 #include "forkd/rundir.h"
 
 /* A domain process answers this from what it has, even when it is busy. */
 #define DESCRIBE_MS 5000
+/* This waits until other commands are done. */
+#define REGISTERS_MS 120000
 
 /* One line "NAME: N kB" of /proc/PID/status, in bytes; 0 without. */
 static json_int_t
@@ -104,12 +107,16 @@ paths_value(const struct file_list *list)
 	return paths;
 }
 
+/* What the domain process says and info just tells. */
+static const char *const copied[] = {"forwards", "log", "access", "registers"};
+
 static json_t *
 info_value(const struct domain *domain, const json_t *described)
 {
 	const struct lf_domain_config *config = domain->config;
 	cleanup_free char *vnc = rundir_path("%s/vnc/socket", domain->dir);
 	json_t *info = registry_row(domain);
+	size_t i;
 
 	if (info == NULL || vnc == NULL)
 		return info;
@@ -119,8 +126,10 @@ info_value(const struct domain *domain, const json_t *described)
 	    control_make_text(domain->accelerator_reason));
 	json_object_set_new(
 	    info, "machine", json_string(lf_machine_name(config->machine)));
-	json_object_set_new(info, "console", console_value(domain, described));
-	if (config->graphics.type == LF_GRAPHICS_VNC)
+	if (domain->device_model)
+		json_object_set_new(
+		    info, "console", console_value(domain, described));
+	if (config->graphics.type == LF_GRAPHICS_VNC && domain->device_model)
 		json_object_set_new(info, "vnc",
 		    json_string(config->graphics.socket != NULL
 				    ? config->graphics.socket
@@ -128,11 +137,12 @@ info_value(const struct domain *domain, const json_t *described)
 	json_object_set_new(info, "overlays", paths_value(&domain->overlays));
 	add_holders(domain, info);
 	add_memory(domain, info);
-	if (json_object_get(described, "forwards") != NULL)
-		json_object_set(
-		    info, "forwards", json_object_get(described, "forwards"));
-	if (json_object_get(described, "log") != NULL)
-		json_object_set(info, "log", json_object_get(described, "log"));
+	for (i = 0; i < sizeof(copied) / sizeof(copied[0]); i++) {
+		json_t *fact = json_object_get(described, copied[i]);
+
+		if (fact != NULL)
+			json_object_set(info, copied[i], fact);
+	}
 	return info;
 }
 
@@ -141,7 +151,46 @@ struct look {
 	struct daemon *daemon;
 	struct peer_request *request;
 	unsigned id;
+	json_t *described; /* while the registers are waited for */
 };
+
+static void
+finish_info(struct look *look, const json_t *described)
+{
+	struct domain *domain =
+	    registry_find_id(&look->daemon->registry, look->id);
+	struct lf_error gone;
+
+	if (domain != NULL)
+		peer_return(
+		    look->request, info_value(domain, described), NULL, 0);
+	else {
+		error_set(&gone, ENOENT, "domain %u was destroyed", look->id);
+		peer_fail(look->request, &gone);
+	}
+	json_decref(look->described);
+	free(look);
+}
+
+static void
+on_registers(void *opaque, const struct lf_error *error, json_t *result,
+    struct channel_message *answer)
+{
+	struct look *look = opaque;
+	struct lf_error why;
+
+	(void)answer;
+	if (error == NULL) {
+		json_object_update(look->described, result);
+		finish_info(look, look->described);
+		return;
+	}
+	why = *error;
+	error_prefix(&why, why.code, "registers of domain %u", look->id);
+	peer_fail(look->request, &why);
+	json_decref(look->described);
+	free(look);
+}
 
 static void
 on_described(void *opaque, const struct lf_error *error, json_t *result,
@@ -150,18 +199,20 @@ on_described(void *opaque, const struct lf_error *error, json_t *result,
 	struct look *look = opaque;
 	struct domain *domain =
 	    registry_find_id(&look->daemon->registry, look->id);
-	struct lf_error why;
 
 	(void)answer;
-	/* What it does not say is left out; the rest is known here. */
-	if (domain != NULL)
-		peer_return(look->request,
-		    info_value(domain, error == NULL ? result : NULL), NULL, 0);
-	else {
-		error_set(&why, ENOENT, "domain %u was destroyed", look->id);
-		peer_fail(look->request, &why);
+	/* Of a crashed domain they are known already. */
+	if (error == NULL && domain != NULL &&
+	    json_is_true(
+		json_object_get(look->request->arguments, "registers")) &&
+	    json_object_get(result, "registers") == NULL) {
+		look->described = json_copy(result);
+		life_call(domain, ROLE_REGISTERS, NULL, NULL, 0, REGISTERS_MS,
+		    on_registers, look);
+		return;
 	}
-	free(look);
+	/* What it does not say is left out; the rest is known here. */
+	finish_info(look, error == NULL ? result : NULL);
 }
 
 /* Asks the domain process, or answers at once without one. */
@@ -177,16 +228,9 @@ look_closely(struct client *client, struct domain *domain,
 		peer_fail(request, &error);
 		return;
 	}
-	*look = (struct look){client->daemon, request, domain->id};
-	if (domain->link == NULL) {
-		error_set(&error, EBADFD,
-		    "domain %u ('%s') has no domain process", domain->id,
-		    domain->config->name);
-		done(look, &error, NULL, NULL);
-		return;
-	}
-	peer_call(domain->link, role_commands[ROLE_DESCRIBE].name, NULL, NULL,
-	    0, DESCRIBE_MS, done, look);
+	*look = (struct look){client->daemon, request, domain->id, NULL};
+	life_call(
+	    domain, ROLE_DESCRIBE, NULL, NULL, 0, DESCRIBE_MS, done, look);
 }
 
 void
@@ -299,5 +343,15 @@ void
 command_console(
     struct client *client, struct domain *domain, struct peer_request *request)
 {
-	look_closely(client, domain, request, on_console_described);
+	struct lf_error error;
+
+	if (domain->device_model) {
+		look_closely(client, domain, request, on_console_described);
+		return;
+	}
+	error_set(&error, EOPNOTSUPP,
+	    "domain %u ('%s') has no device model, so no console; 'fork-vm "
+	    "--launch-dm late' gives it one",
+	    domain->id, domain->config->name);
+	peer_fail(request, &error);
 }

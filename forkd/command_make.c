@@ -14,8 +14,10 @@
 #include "base/error.h"
 #include "base/sys.h"
 #include "forkd/birth.h"
+#include "forkd/change.h"
 #include "forkd/client.h"
 #include "forkd/daemon.h"
+#include "forkd/fork_options.h"
 #include "forkd/host.h"
 #include "forkd/life.h"
 #include "forkd/peer.h"
@@ -23,7 +25,9 @@
 
 /* Forks of one command that are made at the same time. */
 #define FORKS_AT_ONCE 4
-#define FREEZE_MS     120000
+/* They are made one after the other, by one process: just keep it busy. */
+#define FORKS_HERE_AT_ONCE 64
+#define FREEZE_MS          120000
 
 /* The configuration that a client sent. */
 static int
@@ -114,6 +118,7 @@ struct forking {
 	struct lf_domain_config *config; /* of the one fork; NULL */
 	int devstate;
 	bool paused;
+	json_t *options; /* of forks without device model; NULL: with */
 	unsigned wanted, started, running;
 	unsigned *ids; /* of those that are there */
 	unsigned count;
@@ -126,6 +131,7 @@ forking_free(struct forking *f)
 {
 	lf_domain_config_free(f->config);
 	close_fd(f->devstate);
+	json_decref(f->options);
 	free(f->ids);
 	free(f);
 }
@@ -212,16 +218,19 @@ reopen_devstate(struct forking *f, int *ret_fd, struct lf_error *error)
 static void
 start_forks(struct forking *f)
 {
+	unsigned limit =
+	    f->options != NULL ? FORKS_HERE_AT_ONCE : FORKS_AT_ONCE;
+
 	/* Held while forks that fail at once come back into this function. */
 	f->running++;
-	while (!f->failed && f->started < f->wanted &&
-	       f->running <= FORKS_AT_ONCE) {
+	while (!f->failed && f->started < f->wanted && f->running <= limit) {
 		struct domain *parent =
 		    registry_find_id(&f->daemon->registry, f->parent);
 		cleanup_close int devstate = -1;
 		struct lf_error error;
 
-		if (parent == NULL || parent->doomed || parent->link == NULL) {
+		if (parent == NULL || parent->doomed ||
+		    registry_link(parent) == NULL) {
 			error_set(&error, ENOENT,
 			    "domain %u, the parent, was destroyed", f->parent);
 			fork_failed(f, &error);
@@ -233,8 +242,12 @@ start_forks(struct forking *f)
 		}
 		f->started++;
 		f->running++;
-		birth_fork(f->daemon, parent, take_ptr(f->config), devstate,
-		    f->paused, on_forked, f);
+		if (f->options != NULL)
+			birth_fork_here(f->daemon, parent,
+			    json_incref(f->options), f->paused, on_forked, f);
+		else
+			birth_fork(f->daemon, parent, take_ptr(f->config),
+			    devstate, f->paused, on_forked, f);
 	}
 	if (--f->running == 0 && (f->failed || f->started == f->wanted))
 		finish_forking(f);
@@ -258,6 +271,70 @@ on_frozen(void *opaque, const struct lf_error *error, json_t *result,
 	start_forks(f);
 }
 
+/* Options that are only for forks with, or without, a device model. */
+static int
+read_options(struct forking *f, struct lf_error *error)
+{
+	const json_t *arguments = f->request->arguments;
+	struct lf_fork_options ignored;
+	const char *member = fork_options_any(arguments);
+
+	if (!json_is_false(json_object_get(arguments, "device-model")))
+		return member == NULL
+			   ? 0
+			   : error_set(error, EINVAL,
+				 "'%s' is only for forks without device model",
+				 member);
+	if (json_object_get(arguments, "config") != NULL ||
+	    json_object_get(arguments, "devstate") != NULL)
+		return error_set(error, EINVAL,
+		    "a fork without device model needs no configuration and "
+		    "no device state; give them when it is launched late");
+	lf_fork_options_init(&ignored);
+	f->options = fork_options_pick(arguments);
+	return f->options == NULL
+		   ? error_nomem(error)
+		   : fork_options_read(f->options, &ignored, error);
+}
+
+/* The device state that came with a request. */
+static int
+take_devstate(struct peer_request *request, int *ret_fd, struct lf_error *error)
+{
+	const json_t *index = json_object_get(request->arguments, "devstate");
+	struct stat st;
+
+	if (index == NULL)
+		return 0;
+	*ret_fd = channel_message_take_fd(
+	    &request->message, (size_t)json_integer_value(index));
+	if (sys.fstat(*ret_fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return error_set(
+		    error, EINVAL, "the device state has to be a regular file");
+	return 0;
+}
+
+/* The configuration of a fork of `parent` that came with a request. */
+static int
+read_fork_config(const struct peer_request *request,
+    const struct domain *parent, struct lf_domain_config **ret_config,
+    struct lf_error *error)
+{
+	struct lf_domain_config *config = NULL;
+	int rc;
+
+	rc = read_config(request, &config, error);
+	if (rc == 0)
+		rc = lf_domain_config_check_fork(parent->config, config, error);
+	if (rc == 0)
+		rc = lf_domain_config_inherit(config, parent->config, error);
+	if (rc < 0)
+		lf_domain_config_free(config);
+	else
+		*ret_config = config;
+	return rc;
+}
+
 /* What the arguments say, checked against the parent. */
 static int
 read_forking(
@@ -265,8 +342,6 @@ read_forking(
 {
 	struct peer_request *request = f->request;
 	json_t *count = json_object_get(request->arguments, "count");
-	json_t *devstate = json_object_get(request->arguments, "devstate");
-	struct stat st;
 	int rc;
 
 	f->wanted = count != NULL ? (unsigned)json_integer_value(count) : 1;
@@ -274,26 +349,16 @@ read_forking(
 	f->ids = sys.calloc(f->wanted, sizeof(*f->ids));
 	if (f->ids == NULL)
 		return error_nomem(error);
-	if (devstate != NULL) {
-		f->devstate = channel_message_take_fd(
-		    &request->message, (size_t)json_integer_value(devstate));
-		if (sys.fstat(f->devstate, &st) < 0 || !S_ISREG(st.st_mode))
-			return error_set(error, EINVAL,
-			    "the device state has to be a regular file");
-	}
-	if (json_object_get(request->arguments, "config") == NULL)
-		return 0;
+	rc = read_options(f, error);
+	if (rc == 0)
+		rc = take_devstate(request, &f->devstate, error);
+	if (rc < 0 || json_object_get(request->arguments, "config") == NULL)
+		return rc;
 	if (f->wanted > 1)
 		return error_set(error, EINVAL,
 		    "%u forks cannot share one configuration; leave it out",
 		    f->wanted);
-	rc = read_config(request, &f->config, error);
-	if (rc == 0)
-		rc = lf_domain_config_check_fork(
-		    parent->config, f->config, error);
-	if (rc < 0)
-		return rc;
-	rc = lf_domain_config_inherit(f->config, parent->config, error);
+	rc = read_fork_config(request, parent, &f->config, error);
 	if (rc < 0)
 		return rc;
 	return registry_check_name(
@@ -321,15 +386,84 @@ command_fork(
 		forking_free(f);
 	} else if (domain->state == CONTROL_FROZEN)
 		start_forks(f);
-	else if (domain->link != NULL)
-		peer_call(domain->link, role_commands[ROLE_FREEZE].name, NULL,
-		    NULL, 0, FREEZE_MS, on_frozen, f);
-	else {
-		error_set(&error, EBADFD, "domain %u has no domain process",
-		    domain->id);
-		fork_failed(f, &error);
-		finish_forking(f);
+	else
+		life_call(domain, ROLE_FREEZE, NULL, NULL, 0, FREEZE_MS,
+		    on_frozen, f);
+}
+
+/* --- launch-dm, reset --- */
+
+static void
+on_changed(void *opaque, struct domain *domain, const struct lf_error *error)
+{
+	struct peer_request *request = opaque;
+	struct lf_error why;
+
+	if (error == NULL) {
+		peer_return(request,
+		    json_pack("{s:I, s:s}", "id", (json_int_t)domain->id,
+			"name", domain->config->name),
+		    NULL, 0);
+		return;
 	}
+	why = *error;
+	if (domain != NULL)
+		error_prefix(&why, why.code, "domain %u ('%s')", domain->id,
+		    domain->config->name);
+	peer_fail(request, &why);
+}
+
+static bool
+wants_pause(const struct peer_request *request)
+{
+	return json_is_true(json_object_get(request->arguments, "paused"));
+}
+
+/* What a launch is to be done with; nothing without arguments. */
+static int
+read_launch(struct domain *domain, struct peer_request *request,
+    struct lf_domain_config **ret_config, int *ret_devstate,
+    struct lf_error *error)
+{
+	const struct domain *parent =
+	    registry_find_id(domain->registry, domain->parent);
+	int rc = take_devstate(request, ret_devstate, error);
+
+	if (rc < 0 || json_object_get(request->arguments, "config") == NULL)
+		return rc;
+	/* A domain that was booted has a device model already. */
+	if (parent == NULL)
+		parent = domain;
+	rc = read_fork_config(request, parent, ret_config, error);
+	if (rc == 0 && strcmp((*ret_config)->name, domain->config->name) != 0)
+		rc = registry_check_name(
+		    domain->registry, (*ret_config)->name, error);
+	return rc;
+}
+
+void
+command_launch(
+    struct client *client, struct domain *domain, struct peer_request *request)
+{
+	struct lf_domain_config *config = NULL;
+	cleanup_close int devstate = -1;
+	struct lf_error error;
+
+	(void)client;
+	if (read_launch(domain, request, &config, &devstate, &error) < 0) {
+		lf_domain_config_free(config);
+		peer_fail(request, &error);
+	} else
+		change_launch(domain, config, devstate, wants_pause(request),
+		    on_changed, request);
+}
+
+void
+command_reset(
+    struct client *client, struct domain *domain, struct peer_request *request)
+{
+	(void)client;
+	change_reset(domain, wants_pause(request), on_changed, request);
 }
 
 /* --- destroy --- */

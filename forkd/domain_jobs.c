@@ -22,16 +22,16 @@
  */
 #define ARRIVE_SECONDS 60
 
-static json_t *
-argument(const struct job *job, const char *name)
+json_t *
+domain_job_argument(const struct job *job, const char *name)
 {
 	return json_object_get(job->request->arguments, name);
 }
 
-static int
-fd_argument(struct job *job, const char *name)
+int
+domain_job_fd(struct job *job, const char *name)
 {
-	const json_t *index = argument(job, name);
+	const json_t *index = domain_job_argument(job, name);
 
 	if (index == NULL)
 		return -1;
@@ -39,12 +39,12 @@ fd_argument(struct job *job, const char *name)
 	    &job->request->message, (size_t)json_integer_value(index));
 }
 
-static int
-config_argument(const struct job *job, struct lf_domain_config **ret_config,
+int
+domain_job_config(const struct job *job, struct lf_domain_config **ret_config,
     struct lf_error *error)
 {
 	cleanup_free char *text =
-	    json_dumps(argument(job, "config"), JSON_COMPACT);
+	    json_dumps(domain_job_argument(job, "config"), JSON_COMPACT);
 
 	if (text == NULL)
 		return error_nomem(error);
@@ -52,59 +52,80 @@ config_argument(const struct job *job, struct lf_domain_config **ret_config,
 	    text, strlen(text), ret_config, error);
 }
 
-/* The domain is there: lets it run, if it shall, or ends it. */
+/* What a domain on QEMU knows of itself, for those who ask. */
 static int
-begin_life(struct domain_process *p, struct job *job,
-    struct lf_domain *take_domain, struct lf_error *error)
+collect_facts(
+    struct lf_domain *domain, json_t **ret_facts, struct lf_error *error)
 {
-	cleanup_free char *facts = NULL;
+	cleanup_free char *text = NULL;
 	int rc;
 
-	rc = lf_domain_describe(take_domain, &facts, error);
-	if (rc == 0 && !json_is_true(argument(job, "paused")))
-		rc = lf_domain_unpause(take_domain, error);
-	if (rc < 0) {
+	if (lf_domain_backend(domain) != LF_BACKEND_QEMU)
+		return 0;
+	rc = lf_domain_describe(domain, &text, error);
+	if (rc == 0)
+		*ret_facts = json_loads(text, 0, NULL);
+	return rc;
+}
+
+int
+domain_go_on(struct job *job, struct lf_domain *domain, struct lf_error *error)
+{
+	int rc = collect_facts(domain, &job->facts, error);
+
+	/* Made now: what happens from here on is not missed. */
+	lf_domain_event_fd(domain);
+	if (rc == 0 && !json_is_true(domain_job_argument(job, "paused")))
+		rc = lf_domain_unpause(domain, error);
+	return rc;
+}
+
+/* The domain is there: lets it run, if it shall, or ends it. */
+static int
+begin_life(
+    struct job *job, struct lf_domain *take_domain, struct lf_error *error)
+{
+	int rc = domain_go_on(job, take_domain, error);
+
+	if (rc < 0)
 		lf_domain_free(take_domain);
-		return rc;
-	}
-	job->facts = json_loads(facts, 0, NULL);
-	p->domain = take_domain;
-	return 0;
+	else
+		job->hosted->domain = take_domain;
+	return rc;
 }
 
 static int
-boot(struct domain_process *p, struct job *job, struct lf_error *error)
+boot(struct job *job, struct lf_error *error)
 {
 	struct lf_domain_config *config = NULL;
 	struct lf_domain *domain = NULL;
 	int rc;
 
-	rc = config_argument(job, &config, error);
+	rc = domain_job_config(job, &config, error);
 	if (rc < 0)
 		return rc;
-	rc = lf_domain_create(config, &p->launcher, &domain, error);
+	rc = lf_domain_create(config, &job->hosted->launcher, &domain, error);
 	lf_domain_config_free(config);
-	return rc < 0 ? rc : begin_life(p, job, domain, error);
+	return rc < 0 ? rc : begin_life(job, domain, error);
 }
 
 static int
-fork_snapshot(struct domain_process *p, struct job *job,
-    const struct lf_domain_config *config, int devstate,
-    struct lf_domain **ret_domain, struct lf_error *error)
+fork_snapshot(struct job *job, const struct lf_domain_config *config,
+    int devstate, struct lf_domain **ret_domain, struct lf_error *error)
 {
 	struct lf_fork_options options;
 	struct lf_snapshot *snapshot = NULL;
 	int rc;
 
-	(void)job;
-	rc = lf_snapshot_receive(p->origin, &snapshot, error);
+	rc =
+	    lf_snapshot_receive(job->hosted->process->origin, &snapshot, error);
 	if (rc < 0)
 		return error_prefix(
 		    error, rc, "the parent's snapshot did not arrive");
 	lf_fork_options_init(&options);
 	options.backend = LF_BACKEND_QEMU;
 	options.name = config->name;
-	options.launcher = &p->launcher;
+	options.launcher = &job->hosted->launcher;
 	options.config = config;
 	options.devstate_fd = devstate;
 	rc = lf_domain_fork(snapshot, &options, ret_domain, error);
@@ -113,47 +134,44 @@ fork_snapshot(struct domain_process *p, struct job *job,
 }
 
 static int
-fork_(struct domain_process *p, struct job *job, struct lf_error *error)
+fork_(struct job *job, struct lf_error *error)
 {
-	cleanup_close int devstate = fd_argument(job, "devstate");
+	cleanup_close int devstate = domain_job_fd(job, "devstate");
 	struct lf_domain_config *config = NULL;
 	struct lf_domain *domain = NULL;
 	int rc;
 
 	/* Open as long as we live: the parent's process counts on it. */
-	p->origin = fd_argument(job, "origin");
-	rc = config_argument(job, &config, error);
+	job->hosted->process->origin = domain_job_fd(job, "origin");
+	rc = domain_job_config(job, &config, error);
 	if (rc < 0)
 		return rc;
-	rc = fork_snapshot(p, job, config, devstate, &domain, error);
+	rc = fork_snapshot(job, config, devstate, &domain, error);
 	lf_domain_config_free(config);
-	return rc < 0 ? rc : begin_life(p, job, domain, error);
+	return rc < 0 ? rc : begin_life(job, domain, error);
 }
 
 static int
-pause_(struct domain_process *p, struct job *job, struct lf_error *error)
+pause_(struct job *job, struct lf_error *error)
 {
-	(void)job;
-	return lf_domain_pause(p->domain, error);
+	return lf_domain_pause(job->hosted->domain, error);
 }
 
 /* A frozen domain that forks still hold is not thawed: libfork counts them. */
 static int
-unpause(struct domain_process *p, struct job *job, struct lf_error *error)
+unpause(struct job *job, struct lf_error *error)
 {
 	int rc = 0;
 
-	(void)job;
-	if (lf_domain_state(p->domain) == LF_DOMAIN_FROZEN)
-		rc = lf_domain_thaw(p->domain, error);
-	return rc < 0 ? rc : lf_domain_unpause(p->domain, error);
+	if (lf_domain_state(job->hosted->domain) == LF_DOMAIN_FROZEN)
+		rc = lf_domain_thaw(job->hosted->domain, error);
+	return rc < 0 ? rc : lf_domain_unpause(job->hosted->domain, error);
 }
 
 static int
-shutdown_(struct domain_process *p, struct job *job, struct lf_error *error)
+shutdown_(struct job *job, struct lf_error *error)
 {
-	(void)job;
-	return lf_domain_shutdown(p->domain, error);
+	return lf_domain_shutdown(job->hosted->domain, error);
 }
 
 /* "0x" and hexadecimal digits, nothing else. */
@@ -161,7 +179,7 @@ static int
 address_argument(
     const struct job *job, uint64_t *ret_address, struct lf_error *error)
 {
-	const char *text = json_string_value(argument(job, "at"));
+	const char *text = json_string_value(domain_job_argument(job, "at"));
 	size_t digits = strspn(text, "0123456789abcdefx");
 
 	if (strncmp(text, "0x", 2) != 0 || text[2] == '\0' ||
@@ -175,15 +193,16 @@ address_argument(
 }
 
 static int
-freeze_at(struct domain_process *p, struct job *job,
-    struct lf_snapshot **ret_snapshot, struct lf_error *error)
+freeze_at(
+    struct job *job, struct lf_snapshot **ret_snapshot, struct lf_error *error)
 {
-	const json_t *timeout = argument(job, "timeout");
-	const json_t *cr3 = argument(job, "cr3");
+	const json_t *timeout = domain_job_argument(job, "timeout");
+	const json_t *cr3 = domain_job_argument(job, "cr3");
 	struct lf_freeze_at at = {
 	    .match_cr3 = cr3 != NULL,
 	    .cr3 = (uint64_t)json_integer_value(cr3),
-	    .count = (uint64_t)json_integer_value(argument(job, "arrivals")),
+	    .count = (uint64_t)json_integer_value(
+		domain_job_argument(job, "arrivals")),
 	    .timeout_ms = ARRIVE_SECONDS * 1000,
 	};
 	struct lf_arrival arrival;
@@ -195,7 +214,7 @@ freeze_at(struct domain_process *p, struct job *job,
 	rc = address_argument(job, &at.address, error);
 	if (rc == 0)
 		rc = lf_domain_freeze_at(
-		    p->domain, &at, ret_snapshot, &arrival, error);
+		    job->hosted->domain, &at, ret_snapshot, &arrival, error);
 	if (rc < 0)
 		return rc;
 	snprintf(address, sizeof(address), "0x%" PRIx64, at.address);
@@ -206,29 +225,29 @@ freeze_at(struct domain_process *p, struct job *job,
 }
 
 static int
-freeze(struct domain_process *p, struct job *job, struct lf_error *error)
+freeze(struct job *job, struct lf_error *error)
 {
 	struct lf_snapshot *snapshot = NULL;
 	int rc;
 
 	/* The domain keeps a reference of its own. */
-	if (argument(job, "at") != NULL)
-		rc = freeze_at(p, job, &snapshot, error);
+	if (domain_job_argument(job, "at") != NULL)
+		rc = freeze_at(job, &snapshot, error);
 	else
-		rc = lf_domain_freeze(p->domain, &snapshot, error);
+		rc = lf_domain_freeze(job->hosted->domain, &snapshot, error);
 	if (rc == 0)
 		lf_snapshot_unref(snapshot);
 	return rc;
 }
 
 static int
-save_devstate(struct domain_process *p, struct job *job, struct lf_error *error)
+save_devstate(struct job *job, struct lf_error *error)
 {
-	cleanup_close int fd = fd_argument(job, "fd");
+	cleanup_close int fd = domain_job_fd(job, "fd");
 	struct lf_snapshot *snapshot = NULL;
 	int rc;
 
-	rc = lf_domain_freeze(p->domain, &snapshot, error);
+	rc = lf_domain_freeze(job->hosted->domain, &snapshot, error);
 	if (rc < 0)
 		return rc;
 	rc = lf_snapshot_write_devstate(snapshot, fd, error);
@@ -237,22 +256,22 @@ save_devstate(struct domain_process *p, struct job *job, struct lf_error *error)
 }
 
 static int
-send_snapshot(struct domain_process *p, struct job *job, struct lf_error *error)
+send_snapshot(struct job *job, struct lf_error *error)
 {
 	struct timeval limit = {SEND_SECONDS, 0};
-	cleanup_close int sock = fd_argument(job, "fd");
+	cleanup_close int sock = domain_job_fd(job, "fd");
 	struct lf_snapshot *snapshot = NULL;
 	struct lease *lease;
 	int rc;
 
-	if (lf_domain_state(p->domain) != LF_DOMAIN_FROZEN)
+	if (lf_domain_state(job->hosted->domain) != LF_DOMAIN_FROZEN)
 		return error_set(
 		    error, EBADFD, "the parent is not frozen any more");
 	if (sys.setsockopt(
 		sock, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) < 0)
 		return error_sys(
 		    error, errno, "cannot set a socket's time-out");
-	rc = lf_domain_freeze(p->domain, &snapshot, error);
+	rc = lf_domain_freeze(job->hosted->domain, &snapshot, error);
 	if (rc < 0)
 		return rc;
 	lease = sys.calloc(1, sizeof(*lease));
@@ -264,14 +283,53 @@ send_snapshot(struct domain_process *p, struct job *job, struct lf_error *error)
 		return rc;
 	}
 	*lease = (struct lease){.sock = take_fd(&sock),
-	    .holder = json_integer_value(argument(job, "holder")),
+	    .holder = json_integer_value(domain_job_argument(job, "holder")),
 	    .snapshot = snapshot};
 	job->lease = lease;
 	return 0;
 }
 
+static int
+reset(struct job *job, struct lf_error *error)
+{
+	struct lf_domain *domain = job->hosted->domain;
+	int rc = lf_domain_reset(domain, error);
+
+	return rc < 0 ? rc : domain_go_on(job, domain, error);
+}
+
+static int
+registers(struct job *job, struct lf_error *error)
+{
+	json_t *list = NULL;
+	int rc = domain_read_registers(job->hosted->domain, &list, error);
+
+	if (rc == 0)
+		job->result = json_pack("{s:o}", "registers", list);
+	return rc;
+}
+
+static int
+pages(struct job *job, struct lf_error *error)
+{
+	uint64_t count = 0;
+	int rc = lf_domain_own_pages(job->hosted->domain, &count, error);
+
+	if (rc == 0)
+		job->result = json_pack("{s:I}", "pages", (json_int_t)count);
+	return rc;
+}
+
+static int
+destroy(struct job *job, struct lf_error *error)
+{
+	(void)error;
+	lf_domain_free(take_ptr(job->hosted->domain));
+	return 0;
+}
+
 static int (*const jobs[ROLE_COMMAND_COUNT])(
-    struct domain_process *p, struct job *job, struct lf_error *error) = {
+    struct job *job, struct lf_error *error) = {
     [ROLE_BOOT] = boot,
     [ROLE_FORK] = fork_,
     [ROLE_PAUSE] = pause_,
@@ -280,10 +338,16 @@ static int (*const jobs[ROLE_COMMAND_COUNT])(
     [ROLE_FREEZE] = freeze,
     [ROLE_SAVE_DEVSTATE] = save_devstate,
     [ROLE_SEND_SNAPSHOT] = send_snapshot,
+    [ROLE_FORK_HERE] = domain_fork_here,
+    [ROLE_LAUNCH] = domain_launch,
+    [ROLE_RESET] = reset,
+    [ROLE_REGISTERS] = registers,
+    [ROLE_PAGES] = pages,
+    [ROLE_DESTROY] = destroy,
 };
 
 void
-domain_job_run(struct domain_process *process, struct job *job)
+domain_job_run(struct job *job)
 {
-	job->rc = jobs[job->command](process, job, &job->error);
+	job->rc = jobs[job->command](job, &job->error);
 }

@@ -100,10 +100,11 @@ domain_need_send(struct domain_process *p)
 }
 
 int
-domain_need(struct domain_process *p, enum role_need_id id,
+domain_need(const struct hosted *h, enum role_need_id id,
     json_t *take_arguments, const int *fds, size_t fd_count,
     json_t **ret_result, int *ret_fds, size_t fd_wanted, struct lf_error *error)
 {
+	struct domain_process *p = h->process;
 	struct need need = {.id = id,
 	    .arguments = take_arguments,
 	    .fds = fds,
@@ -114,6 +115,7 @@ domain_need(struct domain_process *p, enum role_need_id id,
 
 	if (take_arguments == NULL)
 		return error_nomem(error);
+	json_object_set_new(take_arguments, "domain", json_integer(h->id));
 	pthread_mutex_lock(&p->lock);
 	p->need = &need;
 	if (sys.write(p->wake_fd, &one, sizeof(one)) < 0) {
@@ -148,7 +150,7 @@ struct image {
  * guest, maybe: this process is the place to look at it.
  */
 static int
-look_at(struct domain_process *p, const char *path, const char *format,
+look_at(const struct hosted *h, const char *path, const char *format,
     struct image *ret, struct lf_error *error)
 {
 	cleanup_close int fd = -1;
@@ -156,7 +158,7 @@ look_at(struct domain_process *p, const char *path, const char *format,
 	off_t end;
 	int rc;
 
-	rc = domain_need(p, ROLE_OPEN_IMAGE, json_pack("{s:s}", "path", path),
+	rc = domain_need(h, ROLE_OPEN_IMAGE, json_pack("{s:s}", "path", path),
 	    NULL, 0, &result, &fd, 1, error);
 	json_decref(result);
 	if (rc < 0)
@@ -202,7 +204,7 @@ backing_path(const char *image, const char *name, char *ret_path, size_t size,
  * based on nothing: QEMU opens nothing that a header names.
  */
 static int
-complete_chain(struct domain_process *p, json_t *chain, struct lf_error *error)
+complete_chain(const struct hosted *h, json_t *chain, struct lf_error *error)
 {
 	for (;;) {
 		const json_t *last =
@@ -217,7 +219,7 @@ complete_chain(struct domain_process *p, json_t *chain, struct lf_error *error)
 
 		if (strcmp(format, lf_disk_format_name(LF_DISK_QCOW2)) != 0)
 			return 0;
-		rc = look_at(p, path, format, &image, error);
+		rc = look_at(h, path, format, &image, error);
 		if (rc < 0 || image.header.backing[0] == '\0')
 			return rc;
 		if (json_array_size(chain) >= LF_QEMU_LAYERS_MAX)
@@ -243,7 +245,7 @@ complete_chain(struct domain_process *p, json_t *chain, struct lf_error *error)
 /* --- QEMU --- */
 
 static int
-chain_value(struct domain_process *p, const struct lf_qemu_chain *chain,
+chain_value(const struct hosted *h, const struct lf_qemu_chain *chain,
     json_t **ret_value, struct lf_error *error)
 {
 	json_t *value = json_array();
@@ -257,7 +259,7 @@ chain_value(struct domain_process *p, const struct lf_qemu_chain *chain,
 			    lf_disk_format_name(chain->layers[i].format))) < 0)
 			rc = error_nomem(error);
 	if (rc == 0 && chain->count > 0)
-		rc = complete_chain(p, value, error);
+		rc = complete_chain(h, value, error);
 	if (rc < 0)
 		json_decref(value);
 	else
@@ -267,7 +269,7 @@ chain_value(struct domain_process *p, const struct lf_qemu_chain *chain,
 
 /* The files of all disks and of the flash variables, into the arguments. */
 static int
-add_files(struct domain_process *p, const struct lf_qemu_request *request,
+add_files(const struct hosted *h, const struct lf_qemu_request *request,
     json_t *arguments, struct lf_error *error)
 {
 	json_t *disks, *chain = NULL;
@@ -278,13 +280,13 @@ add_files(struct domain_process *p, const struct lf_qemu_request *request,
 		disks = json_array();
 		json_object_set_new(arguments, "disks", disks);
 		for (i = 0; rc == 0 && i < request->config->disk_count; i++) {
-			rc = chain_value(p, &request->disks[i], &chain, error);
+			rc = chain_value(h, &request->disks[i], &chain, error);
 			if (rc == 0)
 				json_array_append_new(disks, chain);
 		}
 	}
 	if (rc == 0 && request->nvram != NULL) {
-		rc = chain_value(p, request->nvram, &chain, error);
+		rc = chain_value(h, request->nvram, &chain, error);
 		if (rc == 0)
 			json_object_set_new(arguments, "nvram", chain);
 	}
@@ -292,7 +294,7 @@ add_files(struct domain_process *p, const struct lf_qemu_request *request,
 }
 
 static int
-make_arguments(struct domain_process *p, const struct lf_qemu_request *request,
+make_arguments(const struct hosted *h, const struct lf_qemu_request *request,
     json_t **ret_arguments, struct lf_error *error)
 {
 	json_t *arguments;
@@ -303,7 +305,7 @@ make_arguments(struct domain_process *p, const struct lf_qemu_request *request,
 	    request->probe);
 	if (arguments == NULL)
 		return error_nomem(error);
-	rc = add_files(p, request, arguments, error);
+	rc = add_files(h, request, arguments, error);
 	if (rc < 0) {
 		json_decref(arguments);
 		return rc;
@@ -333,14 +335,14 @@ static int
 start_qemu(struct lf_launcher *launcher, const struct lf_qemu_request *request,
     struct lf_qemu_process *ret_process, struct lf_error *error)
 {
-	struct domain_process *p = launcher->opaque;
+	const struct hosted *h = launcher->opaque;
 	json_t *arguments = NULL, *result = NULL;
 	int fds[4], rc;
 
-	rc = make_arguments(p, request, &arguments, error);
+	rc = make_arguments(h, request, &arguments, error);
 	if (rc < 0)
 		return rc;
-	rc = domain_need(p, ROLE_START_QEMU, arguments, &request->ram_fd, 1,
+	rc = domain_need(h, ROLE_START_QEMU, arguments, &request->ram_fd, 1,
 	    &result, fds, 4, error);
 	if (rc < 0)
 		return rc;
@@ -361,15 +363,15 @@ start_qemu(struct lf_launcher *launcher, const struct lf_qemu_request *request,
 
 /* 1: a file of this name is there and is what it has to be. */
 static int
-check_existing(struct domain_process *p,
-    const struct lf_overlay_request *request, struct lf_error *error)
+check_existing(const struct hosted *h, const struct lf_overlay_request *request,
+    struct lf_error *error)
 {
 	struct image image;
 	int rc;
 
 	if (request->path == NULL)
 		return 0;
-	rc = look_at(p, request->path, NULL, &image, error);
+	rc = look_at(h, request->path, NULL, &image, error);
 	if (rc == -ENOENT)
 		return 0;
 	if (rc < 0)
@@ -383,14 +385,14 @@ check_existing(struct domain_process *p,
 }
 
 static int
-ask_for_overlay(struct domain_process *p,
+ask_for_overlay(const struct hosted *h,
     const struct lf_overlay_request *request, uint64_t bytes, char **ret_path,
     struct lf_error *error)
 {
 	json_t *result = NULL;
 	int rc;
 
-	rc = domain_need(p, ROLE_MAKE_OVERLAY,
+	rc = domain_need(h, ROLE_MAKE_OVERLAY,
 	    json_pack("{s:s, s:s, s:I, s:s*, s:s*}", "backing",
 		request->backing, "format", request->backing_format, "bytes",
 		(json_int_t)bytes, "path", request->path, "label",
@@ -413,20 +415,20 @@ make_overlay(struct lf_launcher *launcher,
     const struct lf_overlay_request *request, char **ret_path,
     struct lf_error *error)
 {
-	struct domain_process *p = launcher->opaque;
+	const struct hosted *h = launcher->opaque;
 	struct image image;
 	int rc;
 
-	rc = check_existing(p, request, error);
+	rc = check_existing(h, request, error);
 	if (rc > 0) {
 		*ret_path = sys.strdup(request->path);
 		return *ret_path != NULL ? 0 : error_nomem(error);
 	}
 	if (rc == 0)
-		rc = look_at(p, request->backing, request->backing_format,
+		rc = look_at(h, request->backing, request->backing_format,
 		    &image, error);
 	if (rc == 0)
-		rc = ask_for_overlay(p, request, image.bytes, ret_path, error);
+		rc = ask_for_overlay(h, request, image.bytes, ret_path, error);
 	return rc;
 }
 
@@ -443,9 +445,9 @@ remove_overlay(struct lf_launcher *launcher, const char *path)
 }
 
 void
-domain_launcher_init(struct domain_process *process)
+domain_launcher_init(struct hosted *h)
 {
-	process->launcher = (struct lf_launcher){.opaque = process,
+	h->launcher = (struct lf_launcher){.opaque = h,
 	    .start_qemu = start_qemu,
 	    .end_qemu = end_qemu,
 	    .make_overlay = make_overlay,

@@ -46,56 +46,181 @@ on_log(void *opaque, enum lf_log_level level, const char *message)
 	say(message);
 }
 
+/* --- the domains here --- */
+
+struct hosted *
+hosted_new(struct domain_process *p, unsigned id)
+{
+	struct hosted *h = sys.calloc(1, sizeof(*h));
+
+	if (h == NULL)
+		return NULL;
+	h->process = p;
+	h->id = id;
+	domain_launcher_init(h);
+	return h;
+}
+
+/* With its domain, whose QEMU ends. */
+void
+hosted_free(struct hosted *h)
+{
+	if (h == NULL)
+		return;
+	if (h->changed != NULL)
+		event_free(h->changed);
+	lf_domain_free(h->domain);
+	json_decref(h->facts);
+	free(h);
+}
+
+static struct hosted *
+find_hosted(const struct domain_process *p, unsigned id)
+{
+	struct hosted *h;
+
+	for (h = p->first; h != NULL; h = h->next)
+		if (h->id == id && !h->doomed)
+			return h;
+	return NULL;
+}
+
+static void
+append_hosted(struct domain_process *p, struct hosted *take_h)
+{
+	struct hosted **at = &p->first;
+
+	while (*at != NULL)
+		at = &(*at)->next;
+	*at = take_h;
+}
+
+static void
+remove_hosted(struct domain_process *p, struct hosted *h)
+{
+	struct hosted **at = &p->first;
+
+	while (*at != h)
+		at = &(*at)->next;
+	*at = h->next;
+	hosted_free(h);
+}
+
 /* --- telling forkd --- */
 
 static void
-send_event(struct domain_process *p, const char *name, json_t *take_data)
+send_event(const struct hosted *h, const char *name, json_t *take_data)
 {
+	struct domain_process *p = h->process;
 	json_t *event;
 
-	if (p->peer == NULL) {
+	if (p->peer == NULL || take_data == NULL) {
 		json_decref(take_data);
 		return;
 	}
+	json_object_set_new(take_data, "domain", json_integer(h->id));
 	event = control_make_event(name, take_data);
 	peer_send(p->peer, event);
 	json_decref(event);
 }
 
-/* Looks at the domain, which is ours now, and tells what changed. */
-static void
-update_state(struct domain_process *p)
+static json_t *
+state_value(const struct hosted *h)
 {
-	enum lf_domain_state state;
-	const char *reason;
+	return json_pack("{s:s, s:o}", "state",
+	    control_state_name(states[h->state]), "reason",
+	    control_make_text(h->reason));
+}
 
-	if (p->domain == NULL)
-		return;
-	state = lf_domain_state(p->domain);
-	reason = lf_domain_reason(p->domain);
-	if (state == p->state && strcmp(reason, p->reason) == 0)
-		return;
-	p->state = state;
-	snprintf(p->reason, sizeof(p->reason), "%s", reason);
-	if (state == LF_DOMAIN_ENDED && !p->ended) {
-		p->ended = true;
-		send_event(p, ROLE_EVENT_ENDED, json_object());
-	} else if (state != LF_DOMAIN_ENDED)
-		send_event(p, ROLE_EVENT_STATE,
-		    json_pack("{s:s, s:o}", "state",
-			control_state_name(states[state]), "reason",
-			control_make_text(reason)));
+/* Of the moment in which a domain stopped by itself. */
+static const char *const stop_facts[] = {
+    "access", "registers", "wants-device-model"};
+
+/* What is worth knowing of a domain that stopped by itself just now. */
+static void
+note_stop(struct hosted *h, const struct lf_exit *exit)
+{
+	json_t *access = domain_access(exit);
+
+	if (h->facts == NULL)
+		h->facts = json_object();
+	if (access != NULL)
+		json_object_set_new(h->facts, "access", access);
+	if (access != NULL && h->launch_on_access &&
+	    lf_domain_state(h->domain) == LF_DOMAIN_PAUSED)
+		json_object_set_new(
+		    h->facts, "wants-device-model", json_true());
+	if (lf_domain_state(h->domain) == LF_DOMAIN_CRASHED)
+		json_object_set_new(
+		    h->facts, "registers", domain_registers(h->domain));
 }
 
 static void
-describe(struct domain_process *p, struct peer_request *request)
+forget_stop(struct hosted *h)
 {
-	json_t *result = json_pack("{s:s, s:o, s:b}", "state",
-	    control_state_name(states[p->state]), "reason",
-	    control_make_text(p->reason), "ended", p->ended);
+	size_t i;
 
-	if (result != NULL && p->facts != NULL)
-		json_object_update(result, p->facts);
+	for (i = 0; i < sizeof(stop_facts) / sizeof(stop_facts[0]); i++)
+		json_object_del(h->facts, stop_facts[i]);
+}
+
+static void
+tell_state(const struct hosted *h)
+{
+	json_t *data = state_value(h);
+	size_t i;
+
+	for (i = 0; i < sizeof(stop_facts) / sizeof(stop_facts[0]); i++) {
+		json_t *fact = json_object_get(h->facts, stop_facts[i]);
+
+		if (fact != NULL)
+			json_object_set(data, stop_facts[i], fact);
+	}
+	send_event(h, ROLE_EVENT_STATE, data);
+}
+
+/* Looks at a domain, which is ours now, and tells what changed. */
+static void
+look_at(struct hosted *h)
+{
+	enum lf_domain_state state;
+	struct lf_error error;
+	struct lf_exit exit;
+	const char *reason;
+	int rc;
+
+	if (h->domain == NULL)
+		return;
+	h->device_model = lf_domain_backend(h->domain) == LF_BACKEND_QEMU;
+	rc = lf_domain_dispatch(h->domain, &exit, &error);
+	if (rc < 0)
+		say(error.message);
+	state = lf_domain_state(h->domain);
+	reason = lf_domain_reason(h->domain);
+	if (state == h->state && strcmp(reason, h->reason) == 0)
+		return;
+	forget_stop(h);
+	if (rc > 0)
+		note_stop(h, &exit);
+	h->state = state;
+	snprintf(h->reason, sizeof(h->reason), "%s", reason);
+	if (state == LF_DOMAIN_ENDED && !h->ended) {
+		h->ended = true;
+		send_event(h, ROLE_EVENT_ENDED, json_object());
+	} else if (state != LF_DOMAIN_ENDED)
+		tell_state(h);
+}
+
+static void
+describe(const struct hosted *h, struct peer_request *request)
+{
+	json_t *result = state_value(h);
+
+	json_object_set_new(result, "ended", json_boolean(h->ended));
+	json_object_set_new(
+	    result, "backend", json_string(h->device_model ? "qemu" : "kvm"));
+	if (result != NULL && h->facts != NULL)
+		json_object_update(result, h->facts);
 	peer_return(request, result, NULL, 0);
 }
 
@@ -156,7 +281,7 @@ worker(void *arg)
 			pthread_cond_wait(&p->work, &p->lock);
 		job = p->queue;
 		pthread_mutex_unlock(&p->lock);
-		domain_job_run(p, job);
+		domain_job_run(job);
 		pthread_mutex_lock(&p->lock);
 		p->job_done = true;
 		if (sys.write(p->wake_fd, &one, sizeof(one)) < 0)
@@ -164,8 +289,6 @@ worker(void *arg)
 	}
 	return NULL;
 }
-
-static void watch_domain(struct domain_process *p);
 
 /*
  * Without forkd and without a domain that is whole, or that somebody will come
@@ -181,34 +304,93 @@ check_orphan(struct domain_process *p)
 }
 
 static void
-on_job_done(struct domain_process *p, struct job *job)
+on_changed(evutil_socket_t fd, short what, void *arg)
 {
-	struct lf_error error;
+	(void)fd;
+	(void)what;
+	look_at(arg);
+}
 
-	/* Events may have come in while the job read something else. */
-	if (p->domain != NULL &&
-	    lf_domain_dispatch(p->domain, NULL, &error) < 0)
-		say(error.message);
-	update_state(p);
-	if (job->facts != NULL) {
-		json_decref(p->facts);
-		p->facts = take_ptr(job->facts);
+/* Stops looking after a domain: from here on it is the worker's. */
+static void
+unwatch(struct hosted *h)
+{
+	if (h->changed != NULL)
+		event_free(h->changed);
+	h->changed = NULL;
+}
+
+/* No job of it waits: the main thread looks after the domain. */
+static void
+watch(struct hosted *h)
+{
+	int fd = h->domain != NULL ? lf_domain_event_fd(h->domain) : -1;
+
+	if (h->jobs > 0 || h->ended || h->changed != NULL || fd < 0)
+		return;
+	h->changed = event_new(
+	    h->process->base, fd, EV_READ | EV_PERSIST, on_changed, h);
+	if (h->changed != NULL)
+		event_add(h->changed, NULL);
+}
+
+/* The domain that a job made is one of ours, if its maker is still there. */
+static void
+take_in(struct domain_process *p, struct job *job)
+{
+	struct hosted *made = take_ptr(job->made);
+
+	if (made == NULL)
+		return;
+	if (job->rc < 0 || job->request->peer == NULL) {
+		hosted_free(made);
+		return;
 	}
-	if (job->rc == 0 && job->lease != NULL) {
-		lease_begin(p, job->lease);
-		job->lease = NULL;
-	}
-	/* A forkd that did not hear of it has a domain on record that failed.
-	 */
-	if (job->rc == 0 && p->domain != NULL && job->request->peer != NULL)
-		p->established = true;
+	append_hosted(p, made);
+	look_at(made);
+	watch(made);
+}
+
+static void
+answer(struct job *job)
+{
 	if (job->rc < 0)
 		peer_fail(job->request, &job->error);
 	else
 		peer_return(job->request,
-		    job->result != NULL ? job->result : json_object(), NULL, 0);
+		    job->result != NULL ? take_ptr(job->result) : json_object(),
+		    NULL, 0);
+}
+
+static void
+on_job_done(struct domain_process *p, struct job *job)
+{
+	struct hosted *h = job->hosted;
+
+	if (job->facts != NULL) {
+		json_decref(h->facts);
+		h->facts = take_ptr(job->facts);
+	}
+	/* Events may have come in while the job read something else. */
+	look_at(h);
+	if (job->rc == 0 && job->lease != NULL) {
+		lease_begin(p, job->lease);
+		job->lease = NULL;
+	}
+	take_in(p, job);
+	/* A forkd that did not hear of it has a domain on record that failed.
+	 */
+	if (job->rc == 0 && p->first->domain != NULL &&
+	    job->request->peer != NULL)
+		p->established = true;
+	h->jobs--;
+	watch(h);
+	answer(job);
+	if (job->command == ROLE_DESTROY)
+		remove_hosted(p, h);
 	if (job->lease != NULL)
 		lease_free(job->lease);
+	json_decref(job->result);
 	free(job);
 }
 
@@ -232,22 +414,21 @@ on_wake(evutil_socket_t fd, short what, void *arg)
 	pthread_mutex_unlock(&p->lock);
 	if (done == NULL)
 		return;
-	/* The worker waits until this job is dealt with: the domain is ours. */
+	/* The worker waits until this job is dealt with: all is ours. */
 	on_job_done(p, done);
 	pthread_mutex_lock(&p->lock);
 	p->job_done = false;
 	if (p->queue != NULL)
 		pthread_cond_signal(&p->work);
-	else
-		watch_domain(p);
 	pthread_mutex_unlock(&p->lock);
 	check_orphan(p);
 }
 
 static void
-add_job(struct domain_process *p, struct peer_request *request,
+add_job(struct hosted *h, struct peer_request *request,
     enum role_command_id command)
 {
+	struct domain_process *p = h->process;
 	struct job *job = sys.calloc(1, sizeof(*job)), **at;
 	struct lf_error error;
 
@@ -257,10 +438,11 @@ add_job(struct domain_process *p, struct peer_request *request,
 		peer_fail(request, &error);
 		return;
 	}
-	*job = (struct job){.request = request, .command = command};
-	/* From here on the domain is the worker's. */
-	if (p->changed != NULL)
-		event_del(p->changed);
+	*job =
+	    (struct job){.request = request, .command = command, .hosted = h};
+	unwatch(h);
+	h->jobs++;
+	h->doomed = command == ROLE_DESTROY;
 	pthread_mutex_lock(&p->lock);
 	for (at = &p->queue; *at != NULL; at = &(*at)->next)
 		;
@@ -270,35 +452,43 @@ add_job(struct domain_process *p, struct peer_request *request,
 	pthread_mutex_unlock(&p->lock);
 }
 
-/* --- what happens by itself --- */
-
-static void
-on_changed(evutil_socket_t fd, short what, void *arg)
-{
-	struct domain_process *p = arg;
-	struct lf_error error;
-
-	(void)fd;
-	(void)what;
-	if (lf_domain_dispatch(p->domain, NULL, &error) < 0)
-		say(error.message);
-	update_state(p);
-}
-
-/* No job is there: the main thread looks after the domain. */
-static void
-watch_domain(struct domain_process *p)
-{
-	if (p->domain == NULL || p->ended)
-		return;
-	if (p->changed == NULL)
-		p->changed = event_new(p->base, lf_domain_event_fd(p->domain),
-		    EV_READ | EV_PERSIST, on_changed, p);
-	if (p->changed != NULL)
-		event_add(p->changed, NULL);
-}
-
 /* --- forkd --- */
+
+/* The domain that a command is for, if it may be given to it now. */
+static int
+check_request(const struct domain_process *p,
+    const struct peer_request *request, int command, struct hosted **ret,
+    struct lf_error *error)
+{
+	bool first = command == ROLE_BOOT || command == ROLE_FORK;
+	json_int_t id;
+	struct hosted *h;
+	int rc;
+
+	if (command < 0)
+		return error_set(error, ENOSYS, "there is no command '%.64s'",
+		    request->name);
+	rc = control_check_arguments(request->name,
+	    role_commands[command].arguments, request->arguments,
+	    request->message.fd_count, error);
+	if (rc < 0)
+		return rc;
+	id = json_integer_value(json_object_get(request->arguments, "domain"));
+	h = find_hosted(p, (unsigned)id);
+	if (h == NULL)
+		return error_set(error, ENOENT,
+		    "its domain process has no domain %d", (int)id);
+	*ret = h;
+	if (command == ROLE_DESCRIBE)
+		return 0;
+	if (first != (h->jobs == 0 && h->domain == NULL))
+		return error_set(error, EBADFD, "'%s' is not possible %s",
+		    request->name, first ? "again" : "yet");
+	if (command == ROLE_DESTROY && h == p->first)
+		return error_set(error, EINVAL,
+		    "the domain that this process is for ends with it");
+	return 0;
+}
 
 static void
 on_request(void *opaque, struct peer_request *request)
@@ -306,27 +496,15 @@ on_request(void *opaque, struct peer_request *request)
 	struct domain_process *p = opaque;
 	int command =
 	    role_find(role_commands, ROLE_COMMAND_COUNT, request->name);
-	bool first = command == ROLE_BOOT || command == ROLE_FORK;
+	struct hosted *h = NULL;
 	struct lf_error error;
-	int rc;
 
-	if (command < 0)
-		rc = error_set(&error, ENOSYS, "there is no command '%.64s'",
-		    request->name);
-	else
-		rc = control_check_arguments(request->name,
-		    role_commands[command].arguments, request->arguments,
-		    request->message.fd_count, &error);
-	if (rc == 0 && command != ROLE_DESCRIBE &&
-	    first != (p->domain == NULL && p->queue == NULL))
-		rc = error_set(&error, EBADFD, "'%s' is not possible %s",
-		    request->name, first ? "again" : "yet");
-	if (rc < 0)
+	if (check_request(p, request, command, &h, &error) < 0)
 		peer_fail(request, &error);
 	else if (command == ROLE_DESCRIBE)
-		describe(p, request);
+		describe(h, request);
 	else
-		add_job(p, request, (enum role_command_id)command);
+		add_job(h, request, (enum role_command_id)command);
 }
 
 /* Every second: whether somebody can still come for us, and in time. */
@@ -437,7 +615,7 @@ start(struct domain_process *p, struct lf_error *error)
 	if (p->wake == NULL || p->listener == NULL || p->orphaned == NULL ||
 	    event_add(p->wake, NULL) < 0 || event_add(p->listener, NULL) < 0)
 		return error_nomem(error);
-	domain_launcher_init(p);
+	lf_domain_prepare();
 	rc = sandbox_enter(SANDBOX_DOMAIN, error);
 	if (rc < 0)
 		return rc;
@@ -454,10 +632,11 @@ domain_process_main(unsigned id, unsigned adopt_within, uid_t forkd_uid)
 	static struct domain_process p;
 	struct lf_error error;
 
-	p = (struct domain_process){.id = id,
-	    .adopt_within = adopt_within,
-	    .forkd_uid = forkd_uid,
-	    .origin = -1};
+	p = (struct domain_process){
+	    .adopt_within = adopt_within, .forkd_uid = forkd_uid, .origin = -1};
+	p.first = hosted_new(&p, id);
+	if (p.first == NULL)
+		return 1;
 	signal(SIGPIPE, SIG_IGN);
 	prctl(PR_SET_NAME, "forkd-domain", 0, 0, 0);
 	lf_log_set(on_log, NULL, LF_LOG_INFO);
@@ -467,6 +646,7 @@ domain_process_main(unsigned id, unsigned adopt_within, uid_t forkd_uid)
 	}
 	event_base_dispatch(p.base);
 	/* Nobody will adopt the domain: it ends, with its QEMU. */
-	lf_domain_free(p.domain);
+	while (p.first != NULL)
+		remove_hosted(&p, p.first);
 	return 0;
 }

@@ -144,7 +144,7 @@ static int
 read_chains(struct domain *domain, const struct peer_request *request,
     struct chains *ret, json_t *held, struct lf_error *error)
 {
-	const struct lf_domain_config *config = domain->config;
+	const struct lf_domain_config *config = registry_config(domain);
 	const json_t *disks = argument(request, "disks");
 	const json_t *nvram = argument(request, "nvram");
 	int rc = 0;
@@ -186,7 +186,7 @@ make_config(const struct domain *domain, const struct chains *chains,
 	size_t i;
 	int rc;
 
-	rc = lf_domain_config_copy(domain->config, &config, error);
+	rc = lf_domain_config_copy(registry_config(domain), &config, error);
 	for (i = 0; rc == 0 && i < chains->count; i++) {
 		const struct lf_qemu_layer *top = &chains->disk[i].layers[0];
 
@@ -216,6 +216,10 @@ struct start {
 	struct spawn_fd *fds;
 	int ram, qmp_ours, qmp_theirs, log, go;
 	char *vnc;
+	bool probe; /* not the guest's, but one that tells of its CPU */
+	/* Of what was started; borrowed. */
+	pid_t pid;
+	int pidfd;
 };
 
 static void
@@ -263,10 +267,10 @@ build_argv(struct daemon *daemon, struct domain *domain,
 {
 	struct lf_qemu_argv_options options = {
 	    .program = daemon->options.qemu,
-	    .accelerator = domain->config->accelerator,
+	    .accelerator = registry_config(domain)->accelerator,
 	    .share_ram = json_is_true(argument(request, "share-ram")),
 	    .incoming = json_is_true(argument(request, "incoming")),
-	    .probe = json_is_true(argument(request, "probe")),
+	    .probe = s->probe,
 	    .paused = true,
 	};
 	int rc;
@@ -288,6 +292,20 @@ build_argv(struct daemon *daemon, struct domain *domain,
 	return lf_qemu_argv_build(s->config, &options, &s->argv, error);
 }
 
+/* From now on the domain is one with these files. */
+static int
+settle_config(struct domain *domain, struct lf_domain_config *take_config,
+    struct lf_error *error)
+{
+	struct lf_domain_config **config = domain->launch_config != NULL
+					       ? &domain->launch_config
+					       : &domain->config;
+
+	lf_domain_config_free(*config);
+	*config = take_config;
+	return registry_save(domain, error);
+}
+
 /*
  * Makes the child. It goes on when the domain process tells it to, which has
  * it in hand by then: a QEMU never runs without anybody who would end it,
@@ -302,19 +320,22 @@ spawn_qemu(struct daemon *daemon, struct domain *domain, struct start *s,
 	    .fds = s->fds,
 	    .fd_count = s->argv->fd_count,
 	    .log_fd = s->log,
-	    .user = &daemon->user};
+	    .user = &daemon->user,
+	    .end_with_us = s->probe};
 	struct process process;
 	int rc;
 
 	rc = spawn_begin(&request, &process, &s->go, error);
 	if (rc == 0)
-		rc = life_set_qemu(daemon, domain, &process, error);
+		rc = s->probe ? life_set_probe(daemon, domain, &process, error)
+			      : life_set_qemu(daemon, domain, &process, error);
 	if (rc < 0)
 		return rc;
-	/* From now on the domain is one with these files. */
-	lf_domain_config_free(domain->config);
-	domain->config = take_ptr(s->config);
-	return 0;
+	s->pid = process.pid;
+	s->pidfd = process.pidfd;
+	if (s->probe)
+		return 0;
+	return settle_config(domain, take_ptr(s->config), error);
 }
 
 static int
@@ -324,6 +345,7 @@ start_qemu(struct daemon *daemon, struct domain *domain,
 	int sv[2], rc;
 
 	s->ram = fd_argument(request, "ram");
+	s->probe = json_is_true(argument(request, "probe"));
 	rc = build_argv(daemon, domain, request, s, error);
 	if (rc < 0)
 		return rc;
@@ -357,11 +379,10 @@ handle_start_qemu(
 	if (rc < 0)
 		peer_fail(request, &error);
 	else {
-		int fds[] = {domain->qemu.pidfd, s.qmp_ours, s.log, s.go};
+		int fds[] = {s.pidfd, s.qmp_ours, s.log, s.go};
 
 		peer_return(request,
-		    json_pack("{s:I}", "pid", (json_int_t)domain->qemu.pid),
-		    fds, 4);
+		    json_pack("{s:I}", "pid", (json_int_t)s.pid), fds, 4);
 	}
 	start_done(&s);
 }
@@ -502,6 +523,7 @@ static int
 overlay_path(struct daemon *daemon, const struct domain *domain,
     const struct peer_request *request, char **ret_path, struct lf_error *error)
 {
+	const struct lf_domain_config *config = registry_config(domain);
 	const char *path = string_argument(request, "path");
 	const char *label = string_argument(request, "label");
 	char *name;
@@ -520,10 +542,10 @@ overlay_path(struct daemon *daemon, const struct domain *domain,
 				*name = '_';
 		return 0;
 	}
-	for (i = 0; i < domain->config->disk_count; i++)
-		if (strcmp(domain->config->disks[i].path, path) == 0)
+	for (i = 0; i < config->disk_count; i++)
+		if (strcmp(config->disks[i].path, path) == 0)
 			break;
-	if (i == domain->config->disk_count)
+	if (i == config->disk_count)
 		return error_set(error, EACCES,
 		    "overlay '%s' is not in the configuration of domain %u "
 		    "('%s')",

@@ -14,14 +14,16 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/sys.h"
+#include "forkd/change.h"
 #include "forkd/daemon.h"
 #include "forkd/launch.h"
 #include "forkd/peer.h"
-#include "forkd/role.h"
 #include "forkd/rundir.h"
 
 /* How long an adopted domain process may take to answer. */
 #define DESCRIBE_MS 10000
+
+static void check_ended(struct domain *domain);
 
 static void
 save(const struct domain *domain)
@@ -32,9 +34,26 @@ save(const struct domain *domain)
 		daemon_log_error(&error);
 }
 
-/* Takes a report of a state, from the domain process or from here. */
+/* What an event of a domain process says beside state and reason. */
 static void
-report(struct domain *domain, enum control_state state, const char *reason)
+add_details(json_t *extra, const json_t *data)
+{
+	static const char *const members[] = {"access", "registers"};
+	size_t i;
+
+	for (i = 0; i < sizeof(members) / sizeof(members[0]); i++)
+		if (json_object_get(data, members[i]) != NULL)
+			json_object_set(extra, members[i],
+			    json_object_get(data, members[i]));
+}
+
+/*
+ * Takes a report of a state, from the domain process (with `data`) or from
+ * here.
+ */
+static void
+report(struct domain *domain, enum control_state state, const char *reason,
+    const json_t *data)
 {
 	struct lf_error error;
 	json_t *extra;
@@ -51,6 +70,7 @@ report(struct domain *domain, enum control_state state, const char *reason)
 	save(domain);
 	extra = json_pack("{s:s, s:o*}", "state", control_state_name(state),
 	    "reason", reason[0] != '\0' ? control_make_text(reason) : NULL);
+	add_details(extra, data);
 	daemon_event(domain->owner, "DOMAIN_STATE", domain, extra);
 }
 
@@ -62,7 +82,87 @@ crash(struct domain *domain, const char *reason)
 		return;
 	daemon_log("domain %u ('%s') crashed: %s", domain->id,
 	    domain->config->name, reason);
-	report(domain, CONTROL_CRASHED, reason);
+	report(domain, CONTROL_CRASHED, reason, NULL);
+}
+
+void
+life_report(struct domain *domain, enum control_state state, const char *reason)
+{
+	report(domain, state, reason, NULL);
+}
+
+/* --- domains that live in another's process --- */
+
+/* The domain that a process speaks of: its own or one that it hosts. */
+static struct domain *
+find_hosted(struct domain *host, const json_t *data)
+{
+	struct domain *domain = registry_find_id(host->registry,
+	    (unsigned)json_integer_value(json_object_get(data, "domain")));
+
+	return domain != NULL && (domain == host || domain->host == host->id)
+		   ? domain
+		   : NULL;
+}
+
+static struct domain *
+next_ending(const struct domain *host)
+{
+	struct domain *domain;
+
+	for (domain = host->registry->first; domain != NULL;
+	     domain = domain->next)
+		if (domain->host == host->id && domain->ending)
+			break;
+	return domain;
+}
+
+/* The process is gone: so are all that lived there. */
+static void
+lose_hosted(struct domain *host, const char *reason)
+{
+	struct domain *domain;
+
+	for (domain = host->registry->first; domain != NULL;
+	     domain = domain->next) {
+		if (domain->host != host->id)
+			continue;
+		process_kill(&domain->qemu);
+		crash(domain, reason);
+	}
+	/* What they were told is not answered any more. */
+	if (next_ending(host) != NULL) {
+		peer_free(host->link);
+		host->link = NULL;
+	}
+	/* From the start each time: an end can bring others with it. */
+	while ((domain = next_ending(host)) != NULL) {
+		domain->ending = false;
+		check_ended(domain);
+	}
+}
+
+void
+life_call(struct domain *domain, enum role_command_id command,
+    json_t *take_arguments, const int *fds, size_t fd_count, int timeout_ms,
+    peer_done *done, void *opaque)
+{
+	struct peer *link = registry_link(domain);
+	struct lf_error error;
+
+	if (take_arguments == NULL)
+		take_arguments = json_object();
+	if (link == NULL || take_arguments == NULL) {
+		json_decref(take_arguments);
+		error_set(&error, EBADFD,
+		    "domain %u ('%s') has no domain process", domain->id,
+		    domain->config->name);
+		done(opaque, &error, NULL, NULL);
+		return;
+	}
+	json_object_set_new(take_arguments, "domain", json_integer(domain->id));
+	peer_call(link, role_commands[command].name, take_arguments, fds,
+	    fd_count, timeout_ms, done, opaque);
 }
 
 /* --- the link to the domain process --- */
@@ -70,25 +170,37 @@ crash(struct domain *domain, const char *reason)
 static void
 on_request(void *opaque, struct peer_request *request)
 {
-	struct domain *domain = opaque;
+	struct domain *host = opaque;
+	struct domain *domain = find_hosted(host, request->arguments);
+	struct lf_error error;
 
-	launch_request(domain->owner, domain, request);
+	if (domain == NULL) {
+		error_set(&error, EINVAL,
+		    "a request for a domain that does not live there");
+		peer_fail(request, &error);
+		return;
+	}
+	launch_request(host->owner, domain, request);
 }
 
 static void
 on_event(void *opaque, const char *name, json_t *data)
 {
-	struct domain *domain = opaque;
+	struct domain *domain = find_hosted(opaque, data);
 	const char *state = json_string_value(json_object_get(data, "state"));
 	const char *reason = json_string_value(json_object_get(data, "reason"));
 
-	if (domain->doomed)
+	/* A fork that was destroyed may have had something to say. */
+	if (domain == NULL || domain->doomed)
 		return;
 	if (strcmp(name, ROLE_EVENT_STATE) == 0 &&
-	    control_state_parse(state) != 0)
+	    control_state_parse(state) != 0) {
 		report(domain, control_state_parse(state),
-		    reason != NULL ? reason : "");
-	else if (strcmp(name, ROLE_EVENT_ENDED) == 0) {
+		    reason != NULL ? reason : "", data);
+		domain->wants_device_model =
+		    json_is_true(json_object_get(data, "wants-device-model"));
+		change_launch_wanted(domain);
+	} else if (strcmp(name, ROLE_EVENT_ENDED) == 0) {
 		if (domain->established)
 			life_destroy(
 			    domain->owner, domain, "poweroff", NULL, NULL);
@@ -108,8 +220,10 @@ on_closed(void *opaque, const struct lf_error *why)
 	/* It obeys nobody any more, if it lives at all. */
 	process_kill(&domain->process);
 	process_kill(&domain->qemu);
-	if (domain->process.pidfd < 0)
+	if (domain->process.pidfd < 0) {
 		crash(domain, "its domain process is gone");
+		lose_hosted(domain, "its domain process is gone");
+	}
 }
 
 static const struct peer_ops link_ops = {
@@ -128,7 +242,8 @@ check_ended(struct domain *domain)
 	void (*done)(void *opaque) = domain->end_done;
 	void *opaque = domain->end_opaque;
 
-	if (domain->process_ended != NULL || domain->qemu_ended != NULL)
+	if (domain->process_ended != NULL || domain->qemu_ended != NULL ||
+	    domain->ending)
 		return;
 	daemon_event(daemon, "DOMAIN_DESTROYED", domain,
 	    json_pack("{s:s}", "reason", domain->end_why));
@@ -160,7 +275,9 @@ on_process_ended(evutil_socket_t fd, short what, void *arg)
 	snprintf(reason, sizeof(reason), "its domain process %s", how);
 	/* Without it nobody drives the QEMU. */
 	process_kill(&domain->qemu);
+	process_kill(&domain->probe);
 	crash(domain, reason);
+	lose_hosted(domain, reason);
 	save(domain);
 	if (domain->doomed)
 		check_ended(domain);
@@ -216,30 +333,30 @@ on_retired_ended(evutil_socket_t fd, short what, void *arg)
 	free(retired);
 }
 
-/* The domain's QEMU makes room for its successor. */
+/* A process that makes room for its successor. */
 static void
-retire(struct daemon *daemon, struct domain *domain)
+retire(struct daemon *daemon, struct process *process, struct event **ended)
 {
 	struct retired *retired = NULL;
 
-	if (domain->qemu.pidfd < 0)
+	if (process->pidfd < 0)
 		return;
-	process_kill(&domain->qemu);
-	if (domain->qemu_ended != NULL)
-		event_free(domain->qemu_ended);
-	domain->qemu_ended = NULL;
+	process_kill(process);
+	if (*ended != NULL)
+		event_free(*ended);
+	*ended = NULL;
 	retired = sys.calloc(1, sizeof(*retired));
 	if (retired != NULL)
-		retired->ended = event_new(daemon->base, domain->qemu.pidfd,
+		retired->ended = event_new(daemon->base, process->pidfd,
 		    EV_READ, on_retired_ended, retired);
 	if (retired != NULL && retired->ended != NULL &&
 	    event_add(retired->ended, NULL) == 0) {
-		retired->process = domain->qemu;
-		domain->qemu = PROCESS_NONE;
+		retired->process = *process;
+		*process = PROCESS_NONE;
 		return;
 	}
 	free(retired);
-	process_done(&domain->qemu);
+	process_done(process);
 }
 
 int
@@ -248,13 +365,39 @@ life_set_qemu(struct daemon *daemon, struct domain *domain,
 {
 	int rc;
 
-	retire(daemon, domain);
+	retire(daemon, &domain->qemu, &domain->qemu_ended);
 	domain->qemu = *take_qemu;
 	rc = watch(daemon, &domain->qemu, on_qemu_ended, domain,
 	    &domain->qemu_ended, error);
 	if (rc == 0)
 		rc = registry_save(domain, error);
 	return rc;
+}
+
+static void
+on_probe_ended(evutil_socket_t fd, short what, void *arg)
+{
+	struct domain *domain = arg;
+	char how[64];
+
+	(void)fd;
+	(void)what;
+	collect(&domain->probe, &domain->probe_ended, how, sizeof(how));
+}
+
+int
+life_set_probe(struct daemon *daemon, struct domain *domain,
+    const struct process *take_probe, struct lf_error *error)
+{
+	struct domain *host = registry_host(domain);
+
+	/* It ends with the process that asked for it. */
+	if (host == NULL)
+		return error_set(error, EBADFD, "its domain process is gone");
+	retire(daemon, &host->probe, &host->probe_ended);
+	host->probe = *take_probe;
+	return watch(daemon, &host->probe, on_probe_ended, host,
+	    &host->probe_ended, error);
 }
 
 /* The socket where the next forkd will find the process. */
@@ -279,9 +422,9 @@ spawn_process(struct daemon *daemon, struct domain *domain, int control,
 	    {listen_sock, ROLE_LISTEN_FD, false},
 	    {dir, ROLE_DIR_FD, false},
 	};
-	char id[16], seconds[16], uid[16] = "", gid[16];
+	char id[16], seconds[16], uid[16] = "", gid[16], kvm_gid[16];
 	char *argv[] = {
-	    "forkd", "--role", "domain", id, seconds, uid, gid, NULL};
+	    "forkd", "--role", "domain", id, seconds, uid, gid, kvm_gid, NULL};
 	struct spawn_request request = {.program = "/proc/self/exe",
 	    .argv = argv,
 	    .fds = fds,
@@ -296,6 +439,8 @@ spawn_process(struct daemon *daemon, struct domain *domain, int control,
 	if (daemon->user.change) {
 		snprintf(uid, sizeof(uid), "%u", daemon->user.uid);
 		snprintf(gid, sizeof(gid), "%u", daemon->user.gid);
+		snprintf(
+		    kvm_gid, sizeof(kvm_gid), "%u", daemon->user.extra_gid);
 	} else
 		argv[5] = NULL;
 	rc = spawn_begin(&request, &domain->process, &go, error);
@@ -337,6 +482,18 @@ life_start(struct daemon *daemon, struct domain *domain, struct lf_error *error)
 	    &domain->link, error);
 }
 
+int
+life_host(struct daemon *daemon, struct domain *domain,
+    const struct domain *parent, struct lf_error *error)
+{
+	const struct domain *host = registry_host((struct domain *)parent);
+
+	domain->owner = daemon;
+	domain->device_model = false;
+	domain->host = host != NULL ? host->id : parent->id;
+	return registry_save(domain, error);
+}
+
 /* --- adoption --- */
 
 static void
@@ -351,6 +508,10 @@ on_described(void *opaque, const struct lf_error *error, json_t *result,
 	(void)answer;
 	if (domain->doomed)
 		return;
+	if (error != NULL && domain->host != 0) {
+		crash(domain, "its domain process does not know it any more");
+		return;
+	}
 	if (error != NULL || control_state_parse(state) == 0) {
 		/* It is of no use; its end makes the domain a crashed one. */
 		daemon_log("domain %u does not answer: %s", domain->id,
@@ -358,11 +519,14 @@ on_described(void *opaque, const struct lf_error *error, json_t *result,
 		process_kill(&domain->process);
 		return;
 	}
-	if (json_is_true(json_object_get(result, "ended")))
+	change_adopt(domain, result);
+	if (json_is_true(json_object_get(result, "ended"))) {
 		life_destroy(domain->owner, domain, "poweroff", NULL, NULL);
-	else
-		report(domain, control_state_parse(state),
-		    reason != NULL ? reason : "");
+		return;
+	}
+	report(domain, control_state_parse(state), reason != NULL ? reason : "",
+	    result);
+	change_launch_wanted(domain);
 }
 
 static int
@@ -390,6 +554,7 @@ connect_process(
 void
 life_adopt(struct daemon *daemon, struct domain *domain)
 {
+	const struct domain *host;
 	struct lf_error error;
 	int rc = 0;
 
@@ -408,9 +573,17 @@ life_adopt(struct daemon *daemon, struct domain *domain)
 		life_destroy(daemon, domain, "failed", NULL, NULL);
 		return;
 	}
-	if (domain->process.pidfd < 0) {
+	host = registry_host(domain);
+	if (host == NULL || host->process.pidfd < 0) {
 		process_kill(&domain->qemu);
 		crash(domain, "its domain process is gone");
+		return;
+	}
+	if (host != domain) {
+		/* Without a link it is about to end; that is seen soon. */
+		if (host->link != NULL)
+			life_call(domain, ROLE_DESCRIBE, NULL, NULL, 0,
+			    DESCRIBE_MS, on_described, domain);
 		return;
 	}
 	if (connect_process(daemon, domain, &error) < 0) {
@@ -418,14 +591,33 @@ life_adopt(struct daemon *daemon, struct domain *domain)
 		process_kill(&domain->process);
 		return;
 	}
-	peer_call(domain->link, role_commands[ROLE_DESCRIBE].name, NULL, NULL,
-	    0, DESCRIBE_MS, on_described, domain);
+	life_call(domain, ROLE_DESCRIBE, NULL, NULL, 0, DESCRIBE_MS,
+	    on_described, domain);
+}
+
+/* --- the end --- */
+
+static void
+on_ended_there(void *opaque, const struct lf_error *error, json_t *result,
+    struct channel_message *answer)
+{
+	struct domain *domain = opaque;
+
+	(void)result;
+	(void)answer;
+	/* Connection broken: the end of the process is waited for. */
+	if (error != NULL && error->code == -EPIPE)
+		return;
+	domain->ending = false;
+	check_ended(domain);
 }
 
 void
 life_destroy(struct daemon *daemon, struct domain *domain, const char *why,
     void (*done)(void *opaque), void *opaque)
 {
+	const struct domain *host;
+
 	domain->owner = daemon;
 	domain->doomed = true;
 	domain->end_why = why;
@@ -433,5 +625,12 @@ life_destroy(struct daemon *daemon, struct domain *domain, const char *why,
 	domain->end_opaque = opaque;
 	process_kill(&domain->qemu);
 	process_kill(&domain->process);
-	check_ended(domain);
+	retire(daemon, &domain->probe, &domain->probe_ended);
+	host = registry_host(domain);
+	if (domain->host != 0 && host != NULL && host->link != NULL) {
+		domain->ending = true;
+		life_call(domain, ROLE_DESTROY, NULL, NULL, 0, -1,
+		    on_ended_there, domain);
+	} else
+		check_ended(domain);
 }

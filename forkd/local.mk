@@ -10,18 +10,24 @@ forkd_libforkd_la_LIBADD = libfork/control/libcontrol.la $(JANSSON_LIBS) \
 forkd_libforkd_la_SOURCES = \
 	forkd/birth.c \
 	forkd/birth.h \
+	forkd/change.c \
+	forkd/change.h \
 	forkd/client.c \
 	forkd/client.h \
 	forkd/command.c \
 	forkd/command.h \
 	forkd/command_info.c \
+	forkd/command_list.c \
 	forkd/command_make.c \
 	forkd/daemon.c \
 	forkd/daemon.h \
+	forkd/domain_fork.c \
 	forkd/domain_jobs.c \
 	forkd/domain_launcher.c \
 	forkd/domain_process.c \
 	forkd/domain_process.h \
+	forkd/fork_options.c \
+	forkd/fork_options.h \
 	forkd/host.c \
 	forkd/host.h \
 	forkd/launch.c \

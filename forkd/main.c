@@ -144,7 +144,8 @@ parse_options(int argc, char **argv, struct daemon_options *options)
 
 /*
  * The roles that forkd gives to itself, executed again: forkd --role domain ID
- * SECONDS [UID GID], forkd --role probe [UID GID GID].
+ * SECONDS [UID GID GID], forkd --role probe [UID GID GID]; the last is KVM's
+ * group.
  */
 static int
 run_role(int argc, char **argv)

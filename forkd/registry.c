@@ -27,8 +27,8 @@ static const struct {
     {CONTROL_PAUSED, CONTROL_RUNNING | CONTROL_FROZEN | CONTROL_CRASHED},
     {CONTROL_RUNNING, CONTROL_PAUSED | CONTROL_FROZEN | CONTROL_CRASHED},
     {CONTROL_FROZEN, CONTROL_RUNNING | CONTROL_PAUSED | CONTROL_CRASHED},
-    /* A reset brings it back, which is not in this version. */
-    {CONTROL_CRASHED, 0},
+    /* By a reset. */
+    {CONTROL_CRASHED, CONTROL_RUNNING | CONTROL_PAUSED},
 };
 
 int
@@ -84,12 +84,16 @@ domain_free(struct domain *domain)
 		event_free(domain->process_ended);
 	if (domain->qemu_ended != NULL)
 		event_free(domain->qemu_ended);
+	if (domain->probe_ended != NULL)
+		event_free(domain->probe_ended);
 	peer_free(domain->link);
 	process_done(&domain->process);
 	process_done(&domain->qemu);
+	process_done(&domain->probe);
 	file_list_done(&domain->overlays);
 	file_list_done(&domain->backing);
 	lf_domain_config_free(domain->config);
+	lf_domain_config_free(domain->launch_config);
 	free(domain);
 }
 DEFINE_CLEANUP(struct domain *, domain_free);
@@ -119,6 +123,8 @@ domain_new(struct registry *registry, unsigned id)
 	domain->state = CONTROL_PAUSED;
 	domain->process = PROCESS_NONE;
 	domain->qemu = PROCESS_NONE;
+	domain->probe = PROCESS_NONE;
+	domain->device_model = true;
 	snprintf(domain->dir, sizeof(domain->dir), "%s/domains/%u",
 	    registry->run_dir, id);
 	return domain;
@@ -183,7 +189,7 @@ registry_add(struct registry *registry, struct lf_domain_config *take_config,
 	domain->config = take_config;
 	domain->parent = parent;
 	domain->created = time(NULL);
-	snprintf(domain->reason, sizeof(domain->reason), "starting");
+	snprintf(domain->reason, sizeof(domain->reason), REGISTRY_STARTING);
 	rc = rundir_make(domain->dir, registry->dir_mode, false, error);
 	if (rc == 0)
 		rc = registry_save(domain, error);
@@ -309,6 +315,29 @@ registry_find(struct registry *registry, const char *id_or_name,
 	return 0;
 }
 
+struct domain *
+registry_host(struct domain *domain)
+{
+	return domain->host == 0
+		   ? domain
+		   : registry_find_id(domain->registry, domain->host);
+}
+
+struct peer *
+registry_link(const struct domain *domain)
+{
+	const struct domain *host = registry_host((struct domain *)domain);
+
+	return host != NULL ? host->link : NULL;
+}
+
+struct lf_domain_config *
+registry_config(const struct domain *domain)
+{
+	return domain->launch_config != NULL ? domain->launch_config
+					     : domain->config;
+}
+
 int
 registry_check_name(
     struct registry *registry, const char *name, struct lf_error *error)
@@ -412,7 +441,7 @@ registry_knows_image(const struct domain *domain, const char *path)
 {
 	for (; domain != NULL;
 	     domain = registry_find_id(domain->registry, domain->parent))
-		if (config_names(domain->config, path) ||
+		if (config_names(registry_config(domain), path) ||
 		    registry_has_file(&domain->overlays, path) ||
 		    registry_has_file(&domain->backing, path))
 			return true;
@@ -423,7 +452,7 @@ bool
 registry_is_holder(const struct domain *domain, const struct domain *of)
 {
 	/* A dead domain process holds nothing: its lease ended with it. */
-	return domain->parent == of->id && domain->link != NULL;
+	return domain->parent == of->id && registry_link(domain) != NULL;
 }
 
 int
@@ -456,13 +485,15 @@ json_t *
 registry_row(const struct domain *domain)
 {
 	char uuid[LF_UUID_STRING_SIZE];
+	const struct domain *host;
 	json_t *row;
 
 	lf_uuid_format(&domain->config->uuid, uuid);
 	row = json_pack("{s:I, s:s, s:s, s:s, s:s, s:I, s:I, s:I}", "id",
 	    (json_int_t)domain->id, "name", domain->config->name, "uuid", uuid,
-	    "state", control_state_name(domain->state), "backend", "qemu",
-	    "memory", (json_int_t)domain->config->memory_bytes, "vcpus",
+	    "state", control_state_name(domain->state), "backend",
+	    domain->device_model ? "qemu" : "kvm", "memory",
+	    (json_int_t)domain->config->memory_bytes, "vcpus",
 	    (json_int_t)domain->config->vcpus, "created",
 	    (json_int_t)domain->created);
 	if (row == NULL)
@@ -473,9 +504,10 @@ registry_row(const struct domain *domain)
 	if (domain->parent != 0)
 		json_object_set_new(
 		    row, "parent", json_integer(domain->parent));
-	if (domain->process.pid > 0)
+	host = registry_host((struct domain *)domain);
+	if (host != NULL && host->process.pid > 0)
 		json_object_set_new(
-		    row, "pid", json_integer(domain->process.pid));
+		    row, "pid", json_integer(host->process.pid));
 	if (domain->qemu.pid > 0)
 		json_object_set_new(
 		    row, "qemu-pid", json_integer(domain->qemu.pid));

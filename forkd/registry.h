@@ -29,6 +29,9 @@ struct registry;
 #define REGISTRY_DOMAINS_MAX 4096
 #define REGISTRY_FILES_MAX   256 /* in one list of a domain */
 
+/* The reason of a domain that is not there yet. */
+#define REGISTRY_STARTING "starting"
+
 /* Paths of files, each once. */
 struct file_list {
 	char **path;
@@ -54,10 +57,23 @@ struct domain {
 	const char *end_why; /* doomed: what the event says */
 	void (*end_done)(void *opaque); /* doomed: whom to tell; NULL */
 	void *end_opaque;
+	/*
+	 * 0: it has a domain process of its own. Else the domain in whose
+	 * process it lives: of that one's snapshot, or of a fork's that lives
+	 * there, it is a fork without device model, or was until its launch.
+	 */
+	unsigned host;
+	bool device_model;      /* false: it runs without one */
 	struct process process; /* the domain process */
 	struct process qemu;
-	struct event *process_ended, *qemu_ended;
-	struct peer *link;         /* to the domain process; NULL: none */
+	struct process probe; /* a QEMU that tells what CPU a guest has */
+	struct event *process_ended, *qemu_ended, *probe_ended;
+	struct peer *link; /* to its own domain process; see registry_link() */
+	bool ending;       /* doomed: its host was told and has not answered */
+	bool launching;    /* its device model is being launched */
+	bool wants_device_model; /* it stopped at an access that wants one */
+	/* What it is launched with, and is from then on; NULL: as on record. */
+	struct lf_domain_config *launch_config;
 	struct file_list overlays; /* images that go with it */
 	struct file_list backing;  /* images under those of its configuration */
 	int64_t created;           /* seconds since the epoch */
@@ -100,6 +116,15 @@ int registry_find(struct registry *registry, const char *id_or_name,
     struct domain **ret_domain, struct lf_error *error);
 struct domain *registry_find_id(struct registry *registry, unsigned id);
 struct domain *registry_find_name(struct registry *registry, const char *name);
+
+/* The domain in whose process it lives: itself or its host; NULL: gone. */
+struct domain *registry_host(struct domain *domain);
+
+/* The connection to the process that it lives in; NULL: there is none. */
+struct peer *registry_link(const struct domain *domain);
+
+/* What QEMU is started with for it. */
+struct lf_domain_config *registry_config(const struct domain *domain);
 
 /* -EEXIST when a domain has the name. */
 int registry_check_name(

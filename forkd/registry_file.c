@@ -16,7 +16,7 @@
 #include "forkd/registry.h"
 #include "forkd/rundir.h"
 
-#define FORMAT_VERSION 1
+#define FORMAT_VERSION 2
 
 static void
 json_free_p(json_t **value)
@@ -69,7 +69,7 @@ registry_file_write(const struct domain *domain, struct lf_error *error)
 	if (rc < 0)
 		return rc;
 	value = json_pack("{s:i, s:O, s:s, s:o, s:I, s:b, s:I, s:s, s:o, "
-			  "s:o, s:{s:I, s:I}, s:{s:I, s:I}}",
+			  "s:o, s:{s:I, s:I}, s:{s:I, s:I}, s:I, s:b}",
 	    "version", FORMAT_VERSION, "config", config, "state",
 	    control_state_name(domain->state), "reason",
 	    control_make_text(domain->reason), "parent",
@@ -81,9 +81,18 @@ registry_file_write(const struct domain *domain, struct lf_error *error)
 	    (json_int_t)domain->process.pid, "start",
 	    (json_int_t)domain->process.start_time, "qemu", "pid",
 	    (json_int_t)domain->qemu.pid, "start",
-	    (json_int_t)domain->qemu.start_time);
+	    (json_int_t)domain->qemu.start_time, "host",
+	    (json_int_t)domain->host, "device-model", domain->device_model);
 	if (value == NULL)
 		return error_nomem(error);
+	if (domain->launch_config != NULL) {
+		json_t *launch = NULL;
+
+		rc = config_value(domain->launch_config, &launch, error);
+		if (rc < 0)
+			return rc;
+		json_object_set_new(value, "launch-config", launch);
+	}
 	return rundir_write_json(path, value, error);
 }
 
@@ -119,16 +128,30 @@ read_files(const struct domain *domain, struct file_list *list,
 	return 0;
 }
 
+/* A configuration of a file; none where there is no value. */
+static int
+read_config(const json_t *value, struct lf_domain_config **ret_config,
+    struct lf_error *error)
+{
+	cleanup_free char *text = NULL;
+
+	if (value == NULL)
+		return 0;
+	text = json_dumps(value, 0);
+	return text == NULL ? error_nomem(error)
+			    : lf_domain_config_from_json(
+				  text, strlen(text), ret_config, error);
+}
+
 int
 registry_file_read(struct domain *domain, struct lf_error *error)
 {
 	cleanup_free char *path = rundir_path("%s/domain.json", domain->dir);
-	cleanup_free char *text = NULL;
 	cleanup_json json_t *value = NULL;
-	json_int_t parent, created, pid, start, qemu_pid, qemu_start;
+	json_int_t parent, created, pid, start, qemu_pid, qemu_start, host;
 	json_t *config, *overlays, *backing;
 	const char *state, *reason, *accelerator;
-	int rc, version, established;
+	int rc, version, established, device_model;
 
 	if (path == NULL)
 		return error_nomem(error);
@@ -137,25 +160,27 @@ registry_file_read(struct domain *domain, struct lf_error *error)
 		return rc;
 	if (json_unpack(value,
 		"{s:i, s:o, s:s, s:s, s:I, s:b, s:I, s:s, s:o, s:o, s:{s:I, "
-		"s:I}, s:{s:I, s:I}}",
+		"s:I}, s:{s:I, s:I}, s:I, s:b}",
 		"version", &version, "config", &config, "state", &state,
 		"reason", &reason, "parent", &parent, "established",
 		&established, "created", &created, "accelerator-reason",
 		&accelerator, "overlays", &overlays, "backing", &backing,
 		"process", "pid", &pid, "start", &start, "qemu", "pid",
-		&qemu_pid, "start", &qemu_start) < 0 ||
+		&qemu_pid, "start", &qemu_start, "host", &host, "device-model",
+		&device_model) < 0 ||
 	    version != FORMAT_VERSION || control_state_parse(state) == 0)
 		return error_set(error, EBADMSG,
 		    "'%s' is not a domain's file of this version", path);
-	text = json_dumps(config, 0);
-	if (text == NULL)
-		return error_nomem(error);
-	rc = lf_domain_config_from_json(
-	    text, strlen(text), &domain->config, error);
+	rc = read_config(config, &domain->config, error);
+	if (rc == 0)
+		rc = read_config(json_object_get(value, "launch-config"),
+		    &domain->launch_config, error);
 	if (rc < 0)
 		return error_prefix(error, rc, "'%s'", path);
 	domain->state = control_state_parse(state);
 	domain->parent = (unsigned)parent;
+	domain->host = (unsigned)host;
+	domain->device_model = device_model;
 	domain->established = established;
 	domain->created = created;
 	snprintf(domain->reason, sizeof(domain->reason), "%s", reason);

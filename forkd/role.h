@@ -13,7 +13,10 @@
 #define ROLE_LISTEN_FD  4 /* where the next forkd connects */
 #define ROLE_DIR_FD     5 /* the domain's directory, to see that it is there */
 
-/* What forkd asks of a domain process. */
+/*
+ * What forkd asks of a domain process. Every command says which of its domains
+ * is meant.
+ */
 enum role_command_id {
 	ROLE_DESCRIBE,
 	ROLE_BOOT,
@@ -24,10 +27,16 @@ enum role_command_id {
 	ROLE_FREEZE,
 	ROLE_SAVE_DEVSTATE,
 	ROLE_SEND_SNAPSHOT,
+	ROLE_FORK_HERE,
+	ROLE_LAUNCH,
+	ROLE_RESET,
+	ROLE_REGISTERS,
+	ROLE_PAGES,
+	ROLE_DESTROY,
 	ROLE_COMMAND_COUNT,
 };
 
-/* What a domain process asks of forkd. */
+/* What a domain process asks of forkd, for one of its domains. */
 enum role_need_id {
 	ROLE_START_QEMU,
 	ROLE_OPEN_IMAGE,
@@ -48,8 +57,10 @@ extern const struct role_command role_needs[ROLE_NEED_COUNT];
 int role_find(const struct role_command *table, int count, const char *name);
 
 /*
- * Events of a domain process. STATE: {state, reason}; ENDED: the guest powered
- * off.
+ * Events of a domain process, each with "domain". STATE: {state, reason}, and
+ * "access", "registers" where there are any; "wants-device-model" is true when
+ * it stopped at a device access that a device model is to be launched for.
+ * ENDED: the guest powered off.
  */
 #define ROLE_EVENT_STATE "STATE"
 #define ROLE_EVENT_ENDED "ENDED"

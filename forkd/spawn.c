@@ -117,7 +117,7 @@ child_reset_signals(void)
 }
 
 static void __attribute__((noreturn))
-child_run(const struct spawn_request *r, int wait_fd)
+child_run(const struct spawn_request *r, int wait_fd, pid_t parent)
 {
 	struct rlimit no_core = {0, 0};
 	int null, log;
@@ -140,6 +140,10 @@ child_run(const struct spawn_request *r, int wait_fd)
 	umask(077);
 	setrlimit(RLIMIT_CORE, &no_core);
 	child_become(r->user);
+	/* Another user's process would have forgotten it: after the change. */
+	if (r->end_with_us && (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 ||
+				  getppid() != parent))
+		_exit(125);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		child_fail("cannot give up privileges: %s", strerror(errno));
 	execvp(r->program, r->argv);
@@ -204,7 +208,7 @@ spawn_begin(const struct spawn_request *request, struct process *ret_process,
 {
 	cleanup_close int wait_fd = -1, go = -1;
 	int fds[2], rc;
-	pid_t pid;
+	pid_t pid, self = getpid();
 
 	if (request->fd_count > SPAWN_FDS_MAX)
 		return error_set(error, E2BIG,
@@ -220,7 +224,7 @@ spawn_begin(const struct spawn_request *request, struct process *ret_process,
 		    error, errno, "cannot start '%s'", request->program);
 	if (pid == 0) {
 		close(go);
-		child_run(request, wait_fd);
+		child_run(request, wait_fd, self);
 	}
 	rc = identify(pid, ret_process, error);
 	if (rc < 0) {

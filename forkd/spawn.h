@@ -38,6 +38,7 @@ struct spawn_request {
 	int log_fd;        /* standard error and output; -1: /dev/null */
 	bool ends_with_us; /* a helper of ours, of no use to the next forkd */
 	const struct spawn_user *user;
+	bool end_with_us; /* killed when this process dies */
 };
 
 /* A process for sure: its id may be used again, its start time tells. */

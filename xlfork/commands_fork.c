@@ -82,52 +82,133 @@ static const struct option_spec fork_options[] = {
     [FORK_DEBUG] = {'d', "debug", NULL,
 	"print what is said to forkd, and how long it took", false},
     [FORK_RESET] = {0, "fork-reset", NULL, "take a fork back to where it began",
-	true},
+	false},
     [FORK_INTERRUPTS] = {0, "interrupts", "block|ipi|all",
-	"what interrupts a fork without device model", true},
+	"what interrupts a fork without device model; 'block' with one virtual "
+	"CPU, else 'ipi'",
+	false},
     [FORK_IO_POLICY] = {0, "io-policy", "stop|launch|ignore|crash",
-	"what a device access does there", true},
+	"what a device access does there; 'stop' without this option", false},
     [FORK_PV_CLOCK] = {0, "pv-clock", NULL, "give the clock MSRs to KVM there",
-	true},
+	false},
     [FORK_VERIFY] = {0, "verify", "COUNT",
-	"compare every COUNTth reset with the snapshot", true},
+	"compare every COUNTth reset there with the snapshot", false},
     [FORK_DM_POOL] = {0, "dm-pool", "COUNT",
 	"keep device models started in advance", true},
     OPTION_END,
 };
 
-/* --launch-dm: 'yes' goes on, the other forms are for a later version. */
+/* What is wanted: fork-vm does three different things. */
+enum fork_form {
+	FORM_YES,   /* forks with a device model */
+	FORM_NO,    /* forks without */
+	FORM_LATE,  /* a device model for such a fork */
+	FORM_RESET, /* a fork back to its snapshot */
+	FORM_COUNT,
+};
+
+static const char *const form_words[FORM_COUNT] = {
+    [FORM_YES] = "--launch-dm yes",
+    [FORM_NO] = "--launch-dm no",
+    [FORM_LATE] = "--launch-dm late",
+    [FORM_RESET] = "--fork-reset",
+};
+
+#define IN(form) (1U << FORM_##form)
+#define IN_ALL   ((1U << FORM_COUNT) - 1)
+
+/* Which options go with which form. */
+static const unsigned option_forms[] = {
+    [FORK_CONFIG] = IN(YES) | IN(LATE),
+    [FORK_DEVSTATE] = IN(YES) | IN(LATE),
+    [FORK_COUNT] = IN(YES) | IN(NO),
+    [FORK_PAUSED] = IN_ALL,
+    [FORK_VCPUS] = IN(YES) | IN(NO) | IN(LATE),
+    [FORK_LAUNCH_DM] = IN(YES) | IN(NO) | IN(LATE),
+    [FORK_ALLOW_IOMMU] = IN_ALL,
+    [FORK_DEBUG] = IN_ALL,
+    [FORK_RESET] = IN(RESET),
+    [FORK_INTERRUPTS] = IN(NO),
+    [FORK_IO_POLICY] = IN(NO),
+    [FORK_PV_CLOCK] = IN(NO),
+    [FORK_VERIFY] = IN(NO),
+    [FORK_DM_POOL] = IN(YES) | IN(LATE),
+};
+
 static int
-check_launch_dm(const struct invocation *call, struct lf_error *error)
+read_form(const struct invocation *call, enum fork_form *ret_form,
+    struct lf_error *error)
 {
 	const char *value = call->value[FORK_LAUNCH_DM];
 
-	if (!call->given[FORK_LAUNCH_DM] || strcmp(value, "yes") == 0)
+	*ret_form = call->given[FORK_RESET] ? FORM_RESET : FORM_YES;
+	if (!call->given[FORK_LAUNCH_DM])
 		return 0;
-	if (strcmp(value, "no") == 0 || strcmp(value, "late") == 0)
-		return error_set(error, EOPNOTSUPP,
-		    "fork-vm: --launch-dm %s is not in this version; only "
-		    "'yes' is",
-		    value);
-	return usage_error(
-	    call, error, "--launch-dm is yes, no or late, not '%.32s'", value);
+	if (call->given[FORK_RESET])
+		return usage_error(call, error,
+		    "--fork-reset and --launch-dm exclude each other: a reset "
+		    "leaves a fork with or without device model, as it is");
+	if (strcmp(value, "no") == 0)
+		*ret_form = FORM_NO;
+	else if (strcmp(value, "late") == 0)
+		*ret_form = FORM_LATE;
+	else if (strcmp(value, "yes") != 0)
+		return usage_error(call, error,
+		    "--launch-dm is yes, no or late, not '%.32s'", value);
+	return 0;
+}
+
+/* An option's value is one of those that its help lists: "block|ipi|all". */
+static int
+check_word(
+    const struct invocation *call, unsigned option, struct lf_error *error)
+{
+	const struct option_spec *o = &fork_options[option];
+	const char *value = call->value[option], *word = o->argument;
+
+	if (!call->given[option])
+		return 0;
+	for (;;) {
+		size_t len = strcspn(word, "|");
+
+		if (strlen(value) == len && strncmp(word, value, len) == 0)
+			return 0;
+		if (word[len] == '\0')
+			break;
+		word += len + 1;
+	}
+	return usage_error(call, error, "--%s is one of %s, not '%.32s'",
+	    o->name, o->argument, value);
 }
 
 static int
-check_options(const struct invocation *call, struct lf_error *error)
+check_options(
+    const struct invocation *call, enum fork_form form, struct lf_error *error)
 {
-	const struct option_spec *o;
+	const struct option_spec *o = fork_options;
 	unsigned i;
 	int rc;
 
+	for (i = 0; o[i].name != NULL; i++)
+		if (call->given[i] && (option_forms[i] & (1U << form)) == 0)
+			return option_forms[i] == IN(NO)
+				   ? usage_error(call, error,
+					 "--%s is for forks without device "
+					 "model: add --launch-dm no",
+					 o[i].name)
+				   : usage_error(call, error,
+					 "--%s does not go with %s", o[i].name,
+					 form_words[form]);
 	if (call->given[FORK_COUNT] && call->given[FORK_CONFIG])
 		return usage_error(call, error,
 		    "-n and -C exclude each other: one configuration is one "
 		    "fork's");
-	rc = check_launch_dm(call, error);
+	rc = check_word(call, FORK_INTERRUPTS, error);
+	if (rc == 0)
+		rc = check_word(call, FORK_IO_POLICY, error);
 	if (rc < 0)
 		return rc;
-	for (i = 0, o = fork_options; o[i].name != NULL; i++)
+	for (i = 0; o[i].name != NULL; i++)
 		if (call->given[i] && o[i].later)
 			return error_set(error, EOPNOTSUPP,
 			    "fork-vm: --%s is not in this version", o[i].name);
@@ -164,10 +245,54 @@ check_vcpus(const struct invocation *call, struct session *s,
 	return 0;
 }
 
+/* Numbers among the options; 0: not given. */
+struct fork_numbers {
+	unsigned long count, vcpus, verify;
+};
+
+static int
+read_numbers(const struct invocation *call, struct fork_numbers *ret,
+    struct lf_error *error)
+{
+	int rc = 0;
+
+	*ret = (struct fork_numbers){0};
+	if (call->given[FORK_COUNT])
+		rc = option_number(
+		    call, FORK_COUNT, 1, FORKS_MAX, &ret->count, error);
+	if (rc == 0 && call->given[FORK_VCPUS])
+		rc = option_number(
+		    call, FORK_VCPUS, 1, 4096, &ret->vcpus, error);
+	if (rc == 0 && call->given[FORK_VERIFY])
+		rc = option_number(
+		    call, FORK_VERIFY, 1, UINT32_MAX, &ret->verify, error);
+	return rc;
+}
+
+/* What only forks without device model can be told. */
+static void
+add_bare_options(const struct invocation *call,
+    const struct fork_numbers *numbers, json_t *arguments)
+{
+	json_object_set_new(arguments, "device-model", json_false());
+	if (call->given[FORK_INTERRUPTS])
+		json_object_set_new(arguments, "interrupts",
+		    json_string(call->value[FORK_INTERRUPTS]));
+	if (call->given[FORK_IO_POLICY])
+		json_object_set_new(arguments, "io-policy",
+		    json_string(call->value[FORK_IO_POLICY]));
+	if (call->given[FORK_PV_CLOCK])
+		json_object_set_new(arguments, "pv-clock", json_true());
+	if (numbers->verify > 0)
+		json_object_set_new(arguments, "verify",
+		    json_integer((json_int_t)numbers->verify));
+}
+
 /* What `call` says, as forkd's arguments; `*ret_devstate` is to be sent. */
 static int
-fork_arguments(const struct invocation *call, unsigned long count,
-    int *ret_devstate, json_t **ret_arguments, struct lf_error *error)
+fork_arguments(const struct invocation *call, enum fork_form form,
+    const struct fork_numbers *numbers, int *ret_devstate,
+    json_t **ret_arguments, struct lf_error *error)
 {
 	const char *path = call->value[FORK_DEVSTATE];
 	cleanup_json json_t *arguments = NULL;
@@ -183,9 +308,11 @@ fork_arguments(const struct invocation *call, unsigned long count,
 			return rc;
 		json_object_set_new(arguments, "config", config);
 	}
-	if (call->given[FORK_COUNT])
-		json_object_set_new(
-		    arguments, "count", json_integer((json_int_t)count));
+	if (numbers->count > 0)
+		json_object_set_new(arguments, "count",
+		    json_integer((json_int_t)numbers->count));
+	if (form == FORM_NO)
+		add_bare_options(call, numbers, arguments);
 	if (call->given[FORK_PAUSED])
 		json_object_set_new(arguments, "paused", json_true());
 	if (path != NULL) {
@@ -225,6 +352,16 @@ print_forks(const json_t *forks, struct lf_error *error)
 	return 0;
 }
 
+/* How forkd calls the forms, and what is said while they take time. */
+static const struct {
+	const char *command, *doing;
+} form_calls[FORM_COUNT] = {
+    [FORM_YES] = {"fork-vm", "forking"},
+    [FORM_NO] = {"fork-vm", "forking"},
+    [FORM_LATE] = {"launch-dm", "launching the device model"},
+    [FORM_RESET] = {"reset", "resetting"},
+};
+
 static int
 fork_vm(const struct invocation *call, struct lf_error *error)
 {
@@ -232,30 +369,31 @@ fork_vm(const struct invocation *call, struct lf_error *error)
 	cleanup_json json_t *result = NULL;
 	cleanup_close int devstate = -1;
 	struct control_fds fds = {.send = &devstate};
-	unsigned long count = 1, vcpus = 0;
+	struct fork_numbers numbers;
 	json_t *arguments = NULL;
+	enum fork_form form = FORM_YES;
 	int rc;
 
-	rc = check_options(call, error);
-	if (rc == 0 && call->given[FORK_COUNT])
-		rc = option_number(
-		    call, FORK_COUNT, 1, FORKS_MAX, &count, error);
-	if (rc == 0 && call->given[FORK_VCPUS])
-		rc = option_number(call, FORK_VCPUS, 1, 4096, &vcpus, error);
+	rc = read_form(call, &form, error);
 	if (rc == 0)
-		rc = fork_arguments(call, count, &devstate, &arguments, error);
+		rc = check_options(call, form, error);
+	if (rc == 0)
+		rc = read_numbers(call, &numbers, error);
+	if (rc == 0)
+		rc = fork_arguments(
+		    call, form, &numbers, &devstate, &arguments, error);
 	if (rc < 0)
 		return rc;
 	rc = session_open(&s, call->given[FORK_DEBUG], error);
-	if (rc == 0 && vcpus > 0)
-		rc = check_vcpus(call, &s, vcpus, error);
+	if (rc == 0 && numbers.vcpus > 0)
+		rc = check_vcpus(call, &s, numbers.vcpus, error);
 	if (rc < 0) {
 		json_decref(arguments);
 		return rc;
 	}
 	fds.send_count = devstate >= 0;
-	rc = session_call(
-	    &s, "fork-vm", arguments, "forking", &fds, &result, error);
+	rc = session_call(&s, form_calls[form].command, arguments,
+	    form_calls[form].doing, &fds, &result, error);
 	if (rc < 0 && devstate >= 0)
 		return error_prefix(error, rc, "fork-vm -Q '%.256s'",
 		    call->value[FORK_DEVSTATE]);
@@ -269,7 +407,11 @@ const struct command fork_commands[] = {
 	"A fork is a new domain that goes on from where its parent stands, "
 	"and shares the parent's memory until one of them writes. The parent "
 	"is frozen for it, if it is not frozen yet. Prints each fork's id on "
-	"a line."},
+	"a line. With --launch-dm no, a fork is made at once and has no device "
+	"model; with --launch-dm late, such a fork gets one; with "
+	"--fork-reset, a fork goes back to where it began. PARENT is the fork "
+	"then. Whatever "
+	"is made runs on, unless -p is given."},
     {"freeze", command_freeze, freeze_options, "DOMAIN", 1, 1,
 	"pause a domain and make its snapshot",
 	"Forks start from the snapshot; 'unpause' drops it. With --at, the "

@@ -22,7 +22,9 @@ enum {
 };
 
 static const struct option_spec list_options[] = {
-    [LIST_TREE] = {'t', "tree", NULL, "show which was forked from which",
+    [LIST_TREE] = {'t', "tree", NULL,
+	"show which was forked from which, and how many pages of memory each "
+	"fork has of its own",
 	false},
     [LIST_JSON] = {'j', "json", NULL, "print JSON; sizes are in bytes", false},
     OPTION_END,
@@ -42,6 +44,11 @@ list(const struct invocation *call, struct lf_error *error)
 		if (rc < 0)
 			return rc;
 	}
+	if (call->given[LIST_TREE]) {
+		if (arguments == NULL)
+			arguments = json_object();
+		json_object_set_new(arguments, "pages", json_true());
+	}
 	rc = session_single("list", arguments, "asking", &result, error);
 	if (rc < 0)
 		return rc;
@@ -56,10 +63,16 @@ list(const struct invocation *call, struct lf_error *error)
 	    stdout, json_object_get(result, "domains"), flags, error);
 }
 
-enum { INFO_JSON };
+enum {
+	INFO_JSON,
+	INFO_REGISTERS,
+};
 
 static const struct option_spec info_options[] = {
     [INFO_JSON] = {'j', "json", NULL, "print JSON; sizes are in bytes", false},
+    [INFO_REGISTERS] = {'r', "registers", NULL,
+	"also the virtual CPUs' registers; of a domain that does not run",
+	false},
     OPTION_END,
 };
 
@@ -71,6 +84,8 @@ info(const struct invocation *call, struct lf_error *error)
 	int rc;
 
 	rc = session_domain("domain", call->words[0], &arguments, error);
+	if (rc == 0 && call->given[INFO_REGISTERS])
+		json_object_set_new(arguments, "registers", json_true());
 	if (rc == 0)
 		rc =
 		    session_single("info", arguments, "asking", &result, error);

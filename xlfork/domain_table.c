@@ -21,6 +21,7 @@ enum {
 	COLUMN_MEMORY,
 	COLUMN_VCPUS,
 	COLUMN_BACKEND,
+	COLUMN_OWN_PAGES,
 	COLUMN_PARENT,
 	COLUMN_REASON,
 	COLUMN_COUNT,
@@ -83,6 +84,9 @@ fill_line(struct output *out, struct output_line *line, const json_t *domain)
 	if (text_of(domain, "backend") != NULL)
 		output_cell(out, line, COLUMN_BACKEND, "%s",
 		    text_of(domain, "backend"));
+	if (json_object_get(domain, "own-pages") != NULL)
+		output_cell(out, line, COLUMN_OWN_PAGES, "%" PRId64,
+		    number_of(domain, "own-pages"));
 	if (json_is_integer(parent))
 		output_cell(out, line, COLUMN_PARENT, "%" PRId64,
 		    (int64_t)json_integer_value(parent));
@@ -146,14 +150,16 @@ domain_table_print(
     FILE *stream, const json_t *domains, unsigned flags, struct lf_error *error)
 {
 	struct output_column columns[COLUMN_COUNT] = {
-	    [COLUMN_ID] = {"ID", OUTPUT_NUMBER},
-	    [COLUMN_NAME] = {"NAME", OUTPUT_TEXT},
-	    [COLUMN_STATE] = {"STATE", OUTPUT_TEXT},
-	    [COLUMN_MEMORY] = {"MEMORY", OUTPUT_NUMBER},
-	    [COLUMN_VCPUS] = {"VCPUS", OUTPUT_NUMBER},
-	    [COLUMN_BACKEND] = {"BACKEND", OUTPUT_TEXT},
-	    [COLUMN_PARENT] = {"PARENT", OUTPUT_NUMBER},
-	    [COLUMN_REASON] = {"REASON", OUTPUT_LONG},
+	    [COLUMN_ID] = {"ID", OUTPUT_NUMBER, false},
+	    [COLUMN_NAME] = {"NAME", OUTPUT_TEXT, false},
+	    [COLUMN_STATE] = {"STATE", OUTPUT_TEXT, false},
+	    [COLUMN_MEMORY] = {"MEMORY", OUTPUT_NUMBER, false},
+	    [COLUMN_VCPUS] = {"VCPUS", OUTPUT_NUMBER, false},
+	    [COLUMN_BACKEND] = {"BACKEND", OUTPUT_TEXT, false},
+	    [COLUMN_OWN_PAGES] = {"OWN-PAGES", OUTPUT_NUMBER,
+		!any_has(domains, "own-pages")},
+	    [COLUMN_PARENT] = {"PARENT", OUTPUT_NUMBER, false},
+	    [COLUMN_REASON] = {"REASON", OUTPUT_LONG, false},
 	};
 	bool tree = (flags & DOMAIN_TABLE_TREE) != 0;
 	bool json = (flags & DOMAIN_TABLE_JSON) != 0;
@@ -304,6 +310,57 @@ info_time(FILE *stream, const json_t *info)
 		info_line(stream, "created:", "%s", text);
 }
 
+/* What it stopped at, where that was a device access. */
+static void
+info_access(FILE *stream, const json_t *info)
+{
+	const json_t *access = json_object_get(info, "access");
+	const char *kind = text_of(access, "kind");
+	const char *address = text_of(access, "address");
+	const char *direction = text_of(access, "direction");
+	const char *data = text_of(access, "data");
+
+	if (kind == NULL || address == NULL || direction == NULL)
+		return;
+	info_line(stream, "access:", "%s %s %s, size %" PRId64 "%s%s", kind,
+	    address, direction, number_of(access, "size"),
+	    data != NULL ? ", data " : "", data != NULL ? data : "");
+}
+
+/* Four registers a line, in the order in which they come. */
+static void
+info_registers(FILE *stream, const json_t *info)
+{
+	const json_t *list = json_object_get(info, "registers");
+	size_t i;
+
+	for (i = 0; i < json_array_size(list); i++) {
+		json_t *vcpu = json_array_get(list, i), *value;
+		char label[32], line[256] = "";
+		const char *name;
+		size_t used = 0, count = 0;
+
+		snprintf(label, sizeof(label), "vCPU %" PRId64 ":",
+		    number_of(vcpu, "vcpu"));
+		json_object_foreach(vcpu, name, value)
+		{
+			if (!json_is_string(value))
+				continue;
+			used +=
+			    (size_t)snprintf(line + used, sizeof(line) - used,
+				"%s%.12s=%.24s", used > 0 ? " " : "", name,
+				json_string_value(value));
+			if (++count % 4 != 0)
+				continue;
+			info_line(stream, label, "%s", line);
+			label[0] = line[0] = '\0';
+			used = 0;
+		}
+		if (used > 0)
+			info_line(stream, label, "%s", line);
+	}
+}
+
 static void
 info_state(FILE *stream, const json_t *info)
 {
@@ -359,6 +416,7 @@ domain_info_print(FILE *stream, const json_t *info, struct lf_error *error)
 	info_text(stream, info, "name:", "name");
 	info_text(stream, info, "uuid:", "uuid");
 	info_state(stream, info);
+	info_access(stream, info);
 	info_time(stream, info);
 	if (json_object_get(info, "parent") != NULL)
 		info_line(stream, "forked from:", "domain %" PRId64,
@@ -374,6 +432,7 @@ domain_info_print(FILE *stream, const json_t *info, struct lf_error *error)
 	info_forwards(stream, info);
 	info_strings(stream, info, "overlays:", "overlays");
 	info_processes(stream, info);
+	info_registers(stream, info);
 	info_strings(stream, info, "log:", "log");
 	if (ferror(stream) || fflush(stream) != 0)
 		return error_set(error, EIO, "cannot write the answer");
@@ -408,6 +467,8 @@ domain_event_print(FILE *stream, const json_t *event)
 		fputs("created", stream);
 	else if (strcmp(name, "DOMAIN_STATE") == 0)
 		fputs(state != NULL ? state : "?", stream);
+	else if (strcmp(name, "DOMAIN_LAUNCHED") == 0)
+		fputs("has its device model", stream);
 	else if (strcmp(name, "DOMAIN_RENAMED") == 0)
 		fputs("has this name now", stream);
 	else if (strcmp(name, "DOMAIN_DESTROYED") == 0)

@@ -35,8 +35,9 @@ add_column(struct output *out, const struct output_column *column)
 	    [OUTPUT_LONG] = SCOLS_FL_WRAP,
 	};
 	int rc;
-	struct libscols_column *c = scols_table_new_column(
-	    out->table, column->header, 0, flags[column->kind]);
+	struct libscols_column *c =
+	    scols_table_new_column(out->table, column->header, 0,
+		flags[column->kind] | (column->hidden ? SCOLS_FL_HIDDEN : 0));
 
 	if (c == NULL)
 		return -ENOMEM;

@@ -27,6 +27,7 @@ enum output_kind {
 struct output_column {
 	const char *header; /* in JSON lower case, the member's name */
 	enum output_kind kind;
+	bool hidden; /* in this table it is not shown */
 };
 
 struct output;

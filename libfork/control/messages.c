@@ -4,6 +4,7 @@
  */
 #include "control/messages.h"
 
+#include <stdint.h>
 #include <string.h>
 
 /* Longest text of a domain's id or name, as in domain_config.h. */
@@ -37,6 +38,15 @@ static const struct control_argument create_arguments[] = {
 
 static const struct control_argument list_arguments[] = {
     {"domain", CONTROL_STRING, false, NAME_MAX_BYTES, "only this one"},
+    {"pages", CONTROL_BOOL, false, 0,
+	"count the pages that each has of its own, which takes a moment"},
+    END,
+};
+
+static const struct control_argument info_arguments[] = {
+    DOMAIN,
+    {"registers", CONTROL_BOOL, false, 0,
+	"also the vCPUs' registers; not of a domain that runs"},
     END,
 };
 
@@ -86,6 +96,30 @@ static const struct control_argument fork_arguments[] = {
 	"own"},
     {"count", CONTROL_UINT, false, 1000, "how many forks; 1 without it"},
     {"paused", CONTROL_BOOL, false, 0, "do not let the forks run yet"},
+    {"device-model", CONTROL_BOOL, false, 0,
+	"false: without device model, on bare KVM; the rest is for those"},
+    {"interrupts", CONTROL_STRING, false, 8, "block, ipi or all"},
+    {"io-policy", CONTROL_STRING, false, 8,
+	"what a device access does: stop, launch, ignore or crash"},
+    {"pv-clock", CONTROL_BOOL, false, 0, "give KVM the guest's clock MSRs"},
+    {"verify", CONTROL_UINT, false, UINT32_MAX,
+	"compare every so many resets with the snapshot"},
+    END,
+};
+
+static const struct control_argument launch_arguments[] = {
+    DOMAIN,
+    {"config", CONTROL_OBJECT, false, 0,
+	"what the domain is from then on; without it as it is"},
+    {"devstate", CONTROL_FD, false, 0,
+	"a device-state file of the instant it was forked from"},
+    {"paused", CONTROL_BOOL, false, 0, "do not let it run yet"},
+    END,
+};
+
+static const struct control_argument reset_arguments[] = {
+    DOMAIN,
+    {"paused", CONTROL_BOOL, false, 0, "do not let it run yet"},
     END,
 };
 
@@ -98,14 +132,16 @@ const struct control_command control_commands[CONTROL_COMMAND_COUNT] = {
 	"boot a domain under QEMU", "{id, name}"},
     [CONTROL_LIST] = {"list", 0, list_arguments, "the domains, by id",
 	"{domains: [{id, name, uuid, state, reason, backend, parent, memory, "
-	"vcpus, pid, qemu-pid}]}; reason, parent, pid and qemu-pid only where "
-	"there is one"},
-    [CONTROL_INFO] = {"info", CONTROL_ANY_STATE, only_domain,
+	"vcpus, pid, qemu-pid, own-pages}]}; reason, parent, pid, qemu-pid "
+	"and own-pages only where there is one"},
+    [CONTROL_INFO] = {"info", CONTROL_ANY_STATE, info_arguments,
 	"everything known of one domain",
 	"as a row of list, and {accelerator, accelerator-reason, machine, "
 	"console: {type, path}, vnc, forwards: [{protocol, host, guest}], "
 	"holders: [{id, name}], memory-private, memory-shared, created, "
-	"overlays: [path], log: [line]}"},
+	"overlays: [path], log: [line], access: {kind, address, size, count, "
+	"direction, data}, registers: [{vcpu, rip, ...}]}; numbers in access "
+	"and registers are text, 0x..."},
     [CONTROL_DOMID] = {"domid", 0, name_arguments,
 	"the id of the domain with this name", "{id}"},
     [CONTROL_DOMNAME] = {"domname", CONTROL_ANY_STATE, only_domain,
@@ -137,8 +173,14 @@ const struct control_command control_commands[CONTROL_COMMAND_COUNT] = {
 	"it is not frozen",
 	"{id, name, bytes}"},
     [CONTROL_FORK] = {"fork-vm", CONTROL_ALIVE, fork_arguments,
-	"fork a domain with a device model; freezes it if it is not frozen",
+	"fork a domain; freezes it if it is not frozen",
 	"{forks: [{id, name}]}"},
+    [CONTROL_LAUNCH] = {"launch-dm", CONTROL_RUNNING | CONTROL_PAUSED,
+	launch_arguments, "give a fork without device model its device model",
+	"{id, name}"},
+    [CONTROL_RESET] = {"reset",
+	CONTROL_RUNNING | CONTROL_PAUSED | CONTROL_CRASHED, reset_arguments,
+	"take a fork back to its snapshot", "{id, name}"},
     [CONTROL_SUBSCRIBE] = {"subscribe", 0, no_arguments,
 	"get events on this connection from now on", "{}"},
     [CONTROL_UNSUBSCRIBE] = {"unsubscribe", 0, no_arguments,
@@ -147,12 +189,14 @@ const struct control_command control_commands[CONTROL_COMMAND_COUNT] = {
 
 /*
  * Every event's data holds id and name. CREATED: state, parent where there is
- * one. STATE: state, reason where there is one. RENAMED: name is the new one.
- * DESTROYED: reason "destroyed", "poweroff" or "failed".
+ * one. STATE: state, reason, access and registers where there are any. LAUNCHED:
+ * state; it has a device model now. RENAMED: name is the new one. DESTROYED:
+ * reason "destroyed", "poweroff" or "failed".
  */
 const char *const control_events[] = {
     "DOMAIN_CREATED",
     "DOMAIN_STATE",
+    "DOMAIN_LAUNCHED",
     "DOMAIN_RENAMED",
     "DOMAIN_DESTROYED",
     NULL,

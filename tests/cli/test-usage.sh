@@ -102,17 +102,40 @@ row 2 "freeze: --cr3 '-4096' is not a number from 0 to 0xfffffffffffff, decimal 
 row 2 "freeze: --slide 'far' is not a number from 0 to 0xffffffffffffffff, decimal or with 0x" \
 	freeze --at do_exit --symbols x --slide far web
 
-# What a later version will do.
-row 1 "fork-vm: --launch-dm no is not in this version; only 'yes' is" \
-	fork-vm --launch-dm no web
-row 1 "fork-vm: --launch-dm late is not in this version; only 'yes' is" \
-	fork-vm --launch-dm late web
-for option in --fork-reset --pv-clock '--interrupts all' '--io-policy stop' \
-	'--verify 10' '--dm-pool 2'; do
-	# shellcheck disable=SC2086 # an option and its value
-	row 1 "fork-vm: ${option%% *} is not in this version" \
-		fork-vm $option web
+# Options that make no sense together, or values that are none.
+row 2 "fork-vm: --interrupts is one of block|ipi|all, not 'some'" \
+	fork-vm --launch-dm no --interrupts some web
+row 2 "fork-vm: --io-policy is one of stop|launch|ignore|crash, not 'sto'" \
+	fork-vm --launch-dm no --io-policy sto web
+row 2 "fork-vm: --verify '0' is not a number from 1 to 4294967295" \
+	fork-vm --launch-dm no --verify 0 web
+for option in --pv-clock '--interrupts all' '--io-policy stop' '--verify 10'; do
+	for form in '' '--launch-dm yes' '--launch-dm late' --fork-reset; do
+		# shellcheck disable=SC2086 # options and their values
+		row 2 "fork-vm: ${option%% *} is for forks without device model: add --launch-dm no" \
+			fork-vm $form $option web
+	done
 done
+for option in '-C x.cfg' '-Q x.dev'; do
+	name=--config
+	[ "${option%% *}" = -C ] || name=--devstate
+	# shellcheck disable=SC2086
+	row 2 "fork-vm: $name does not go with --launch-dm no" \
+		fork-vm --launch-dm no $option web
+	# shellcheck disable=SC2086
+	row 2 "fork-vm: $name does not go with --fork-reset" \
+		fork-vm --fork-reset $option web
+done
+row 2 "fork-vm: --count does not go with --launch-dm late" \
+	fork-vm --launch-dm late -n 2 web
+row 2 "fork-vm: --count does not go with --fork-reset" fork-vm --fork-reset -n 2 web
+row 2 "fork-vm: --max-vcpus does not go with --fork-reset" \
+	fork-vm --fork-reset -m 1 web
+row 2 "fork-vm: --fork-reset and --launch-dm exclude each other: a reset leaves a fork with or without device model, as it is" \
+	fork-vm --fork-reset --launch-dm no web
+
+# What a later version will do, and what none will.
+row 1 "fork-vm: --dm-pool is not in this version" fork-vm --dm-pool 2 web
 row 1 "fork-vm: --allow-iommu is refused: a device passed through is one piece of hardware, there is nothing to give to the fork; remove it from the parent" \
 	fork-vm --allow-iommu web
 

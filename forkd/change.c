@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Late launch and reset.
+ */
+#include "forkd/change.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/sys.h"
+#include "forkd/birth.h"
+#include "forkd/daemon.h"
+#include "forkd/life.h"
+#include "forkd/registry.h"
+
+/* A domain process limits its own waiting; this is for one that hangs. */
+#define CHANGE_MS 120000
+
+/* One change that is under way. */
+struct change {
+	struct daemon *daemon;
+	unsigned id;
+	change_done *done;
+	void *opaque;
+};
+
+static struct change *
+change_new(struct domain *domain, change_done *done, void *opaque)
+{
+	struct change *change = sys.calloc(1, sizeof(*change));
+
+	if (change != NULL)
+		*change = (struct change){.daemon = domain->owner,
+		    .id = domain->id,
+		    .done = done,
+		    .opaque = opaque};
+	return change;
+}
+
+static void
+save(const struct domain *domain)
+{
+	struct lf_error error;
+
+	if (registry_save(domain, &error) < 0)
+		daemon_log_error(&error);
+}
+
+/* The domain of a change that was answered; NULL, with `error`: it is gone. */
+static struct domain *
+find_changed(const struct change *change, struct lf_error *error)
+{
+	struct domain *domain =
+	    registry_find_id(&change->daemon->registry, change->id);
+
+	if (domain != NULL && !domain->doomed)
+		return domain;
+	error_set(error, ENOENT, "domain %u was destroyed", change->id);
+	return NULL;
+}
+
+/* --- launch --- */
+
+/* From now on the domain is what it was launched with. */
+static void
+commit_launch(struct domain *domain)
+{
+	bool renamed =
+	    strcmp(domain->config->name, domain->launch_config->name) != 0;
+
+	lf_domain_config_free(domain->config);
+	domain->config = take_ptr(domain->launch_config);
+	domain->device_model = true;
+	birth_release_overlays(domain);
+	save(domain);
+	if (renamed)
+		daemon_event(domain->owner, "DOMAIN_RENAMED", domain, NULL);
+	daemon_event(domain->owner, "DOMAIN_LAUNCHED", domain,
+	    json_pack("{s:s}", "state", control_state_name(domain->state)));
+}
+
+/* It stays what it was. */
+static void
+forget_launch(struct domain *domain)
+{
+	lf_domain_config_free(take_ptr(domain->launch_config));
+	process_kill(&domain->qemu);
+	save(domain);
+}
+
+static void
+on_launched(void *opaque, const struct lf_error *error, json_t *result,
+    struct channel_message *answer)
+{
+	struct change *change = opaque;
+	struct lf_error gone;
+	struct domain *domain = find_changed(change, &gone);
+
+	(void)result;
+	(void)answer;
+	if (domain == NULL)
+		error = error != NULL ? error : &gone;
+	else {
+		domain->launching = false;
+		if (error == NULL)
+			commit_launch(domain);
+		else
+			forget_launch(domain);
+	}
+	change->done(change->opaque, domain, error);
+	free(change);
+}
+
+static int
+check_launch(const struct domain *domain, struct lf_error *error)
+{
+	if (domain->launching)
+		return error_set(error, EBUSY,
+		    "domain %u ('%s') is being given its device model already",
+		    domain->id, domain->config->name);
+	if (domain->device_model)
+		return error_set(error, EBADFD,
+		    "domain %u ('%s') has a device model already; only a fork "
+		    "made with '--launch-dm no' can be given one",
+		    domain->id, domain->config->name);
+	return 0;
+}
+
+static int
+begin_launch(struct change *change, struct domain *domain,
+    struct lf_domain_config *take_config, int devstate_fd, bool paused,
+    struct lf_error *error)
+{
+	json_t *config = NULL;
+	int rc = 0;
+
+	if (take_config == NULL)
+		rc = lf_domain_config_copy(domain->config, &take_config, error);
+	if (rc < 0)
+		return rc;
+	rc = birth_config_value(take_config, &config, error);
+	if (rc < 0) {
+		lf_domain_config_free(take_config);
+		return rc;
+	}
+	domain->launch_config = take_config;
+	domain->launching = true;
+	domain->wants_device_model = false;
+	life_call(domain, ROLE_LAUNCH,
+	    json_pack("{s:o, s:b, s:o*}", "config", config, "paused", paused,
+		"devstate", devstate_fd >= 0 ? json_integer(0) : NULL),
+	    &devstate_fd, devstate_fd >= 0, CHANGE_MS, on_launched, change);
+	return 0;
+}
+
+void
+change_launch(struct domain *domain, struct lf_domain_config *take_config,
+    int devstate_fd, bool paused, change_done *done, void *opaque)
+{
+	struct change *change = NULL;
+	struct lf_error error;
+	int rc = check_launch(domain, &error);
+
+	if (rc == 0) {
+		change = change_new(domain, done, opaque);
+		rc = change == NULL ? error_nomem(&error) : 0;
+	}
+	if (rc < 0)
+		lf_domain_config_free(take_config);
+	else
+		rc = begin_launch(
+		    change, domain, take_config, devstate_fd, paused, &error);
+	if (rc < 0) {
+		free(change);
+		done(opaque, domain, &error);
+	}
+}
+
+static void
+on_wanted(void *opaque, struct domain *domain, const struct lf_error *error)
+{
+	char reason[sizeof(domain->reason)];
+
+	(void)opaque;
+	if (domain == NULL || error == NULL)
+		return;
+	snprintf(
+	    reason, sizeof(reason), "no device model: %.200s", error->message);
+	life_report(domain, CONTROL_PAUSED, reason);
+}
+
+void
+change_launch_wanted(struct domain *domain)
+{
+	if (domain->wants_device_model && domain->established &&
+	    !domain->doomed && !domain->device_model && !domain->launching)
+		change_launch(domain, NULL, -1, false, on_wanted, NULL);
+}
+
+/* --- reset --- */
+
+static void
+on_reset(void *opaque, const struct lf_error *error, json_t *result,
+    struct channel_message *answer)
+{
+	struct change *change = opaque;
+	struct lf_error gone;
+	struct domain *domain = find_changed(change, &gone);
+
+	(void)result;
+	(void)answer;
+	if (domain == NULL)
+		error = error != NULL ? error : &gone;
+	else
+		save(domain);
+	change->done(change->opaque, domain, error);
+	free(change);
+}
+
+void
+change_reset(
+    struct domain *domain, bool paused, change_done *done, void *opaque)
+{
+	struct change *change = NULL;
+	struct lf_error error;
+	int rc = 0;
+
+	if (domain->parent == 0)
+		rc = error_set(&error, EINVAL,
+		    "domain %u ('%s') is no fork: there is nothing to reset "
+		    "it to",
+		    domain->id, domain->config->name);
+	if (rc == 0) {
+		change = change_new(domain, done, opaque);
+		rc = change == NULL ? error_nomem(&error) : 0;
+	}
+	if (rc < 0) {
+		done(opaque, domain, &error);
+		return;
+	}
+	life_call(domain, ROLE_RESET, json_pack("{s:b}", "paused", paused),
+	    NULL, 0, CHANGE_MS, on_reset, change);
+}
+
+/* --- adoption --- */
+
+void
+change_adopt(struct domain *domain, const json_t *described)
+{
+	const char *backend =
+	    json_string_value(json_object_get(described, "backend"));
+
+	domain->wants_device_model =
+	    json_is_true(json_object_get(described, "wants-device-model"));
+	if (domain->launch_config == NULL)
+		return;
+	if (backend != NULL && strcmp(backend, "qemu") == 0)
+		commit_launch(domain);
+	else
+		forget_launch(domain);
+}
