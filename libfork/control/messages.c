@@ -189,9 +189,9 @@ const struct control_command control_commands[CONTROL_COMMAND_COUNT] = {
 
 /*
  * Every event's data holds id and name. CREATED: state, parent where there is
- * one. STATE: state, reason, access and registers where there are any. LAUNCHED:
- * state; it has a device model now. RENAMED: name is the new one. DESTROYED:
- * reason "destroyed", "poweroff" or "failed".
+ * one. STATE: state, reason, access and registers where there are any.
+ * LAUNCHED: state; it has a device model now. RENAMED: name is the new one.
+ * DESTROYED: reason "destroyed", "poweroff" or "failed".
  */
 const char *const control_events[] = {
     "DOMAIN_CREATED",
