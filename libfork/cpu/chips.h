@@ -75,7 +75,7 @@ struct cpu_pit_channel {
 	uint8_t write_state;
 	uint8_t write_latch;
 	uint8_t rw_mode;
-	uint8_t mode; /* 0xff: never programmed */
+	uint8_t mode; /* CPU_PIT_NO_MODE: never programmed */
 	uint8_t bcd;
 	uint8_t gate;
 	/*
@@ -85,6 +85,7 @@ struct cpu_pit_channel {
 	int64_t count_load_time;
 };
 
+#define CPU_PIT_NO_MODE     0xff
 #define CPU_PIT_HPET_LEGACY 1 /* the HPET has taken over channel 0 */
 #define CPU_PIT_SPEAKER     2
 

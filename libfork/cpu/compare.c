@@ -148,15 +148,25 @@ compare_nested(const struct cpu_state *wanted, const struct cpu_state *found,
 }
 
 /*
- * Derived from others (PPR), counting by itself (the current count), or told
- * by KVM and not by a load: the version says whether EOIs can be kept from an
- * IOAPIC, which KVM offers only where it has none inside.
+ * The bits of a register that mean something. Not those that are derived from
+ * others (PPR), that count by themselves (the current count) or that KVM tells
+ * and no load: the version says whether EOIs can be kept from an IOAPIC, which
+ * KVM offers only where it has none inside. A timer that is not masked can
+ * have expired since it was loaded, and its vector wait.
  */
-static bool
-lapic_register_runs(unsigned reg)
+static uint32_t
+lapic_meaning(const struct cpu_lapic *wanted, unsigned reg)
 {
-	return reg == CPU_LAPIC_VERSION || reg == CPU_LAPIC_PPR ||
-	       reg == CPU_LAPIC_TIMER_CURRENT;
+	uint32_t lvt = cpu_lapic_read(wanted, CPU_LAPIC_LVT_TIMER);
+	unsigned vector = lvt & CPU_LAPIC_LVT_VECTOR;
+
+	if (reg == CPU_LAPIC_VERSION || reg == CPU_LAPIC_PPR ||
+	    reg == CPU_LAPIC_TIMER_CURRENT)
+		return 0;
+	if (reg == CPU_LAPIC_IRR + vector / 32 * 0x10 &&
+	    (lvt & CPU_LAPIC_LVT_MASKED) == 0 && vector != 0)
+		return ~(1U << vector % 32);
+	return UINT32_MAX;
 }
 
 static int
@@ -175,7 +185,7 @@ compare_lapic(const struct cpu_state *wanted, const struct cpu_state *found,
 		uint32_t a = cpu_lapic_read(&wanted->lapic, reg);
 		uint32_t b = cpu_lapic_read(&found->lapic, reg);
 
-		if (a == b || lapic_register_runs(reg))
+		if (((a ^ b) & lapic_meaning(&wanted->lapic, reg)) == 0)
 			continue;
 		snprintf(name, sizeof(name), "register[0x%x]", reg);
 		return differ(error, CPU_INDEX_LAPIC, name, a, b);

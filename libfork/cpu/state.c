@@ -183,11 +183,30 @@ cpu_lapic_write(struct cpu_lapic *lapic, unsigned reg, uint32_t value)
 	memcpy(&lapic->regs[reg], &value, sizeof(value));
 }
 
+bool
+cpu_lapic_pending(const struct cpu_lapic *lapic, unsigned vector)
+{
+	unsigned reg = CPU_LAPIC_IRR + vector / 32 * 0x10;
+
+	return (cpu_lapic_read(lapic, reg) & 1U << vector % 32) != 0;
+}
+
+void
+cpu_lapic_set_pending(struct cpu_lapic *lapic, unsigned vector, bool pending)
+{
+	unsigned reg = CPU_LAPIC_IRR + vector / 32 * 0x10;
+	uint32_t bit = 1U << vector % 32;
+	uint32_t irr = cpu_lapic_read(lapic, reg);
+
+	cpu_lapic_write(lapic, reg, pending ? irr | bit : irr & ~bit);
+}
+
 void
 cpu_lapic_silence_timer(struct cpu_lapic *lapic)
 {
 	uint32_t lvt = cpu_lapic_read(lapic, CPU_LAPIC_LVT_TIMER);
 
+	cpu_lapic_set_pending(lapic, lvt & CPU_LAPIC_LVT_VECTOR, false);
 	cpu_lapic_write(lapic, CPU_LAPIC_LVT_TIMER, lvt | CPU_LAPIC_LVT_MASKED);
 	cpu_lapic_write(lapic, CPU_LAPIC_TIMER_INITIAL, 0);
 	cpu_lapic_write(lapic, CPU_LAPIC_TIMER_CURRENT, 0);

@@ -117,9 +117,11 @@ struct cpu_lapic {
 #define CPU_LAPIC_ID            0x020
 #define CPU_LAPIC_VERSION       0x030
 #define CPU_LAPIC_PPR           0x0a0
+#define CPU_LAPIC_IRR           0x200 /* eight registers: 256 vectors */
 #define CPU_LAPIC_LVT_TIMER     0x320
 #define CPU_LAPIC_TIMER_INITIAL 0x380
 #define CPU_LAPIC_TIMER_CURRENT 0x390
+#define CPU_LAPIC_LVT_VECTOR    0xffU
 #define CPU_LAPIC_LVT_MASKED    (1U << 16)
 
 struct cpu_msr {
@@ -259,9 +261,14 @@ int cpu_tsc_check(
 uint32_t cpu_lapic_read(const struct cpu_lapic *lapic, unsigned reg);
 void cpu_lapic_write(struct cpu_lapic *lapic, unsigned reg, uint32_t value);
 
+/* Whether a vector waits to be delivered (IRR). */
+bool cpu_lapic_pending(const struct cpu_lapic *lapic, unsigned vector);
+void cpu_lapic_set_pending(
+    struct cpu_lapic *lapic, unsigned vector, bool pending);
+
 /*
- * What a LAPIC needs so that no interrupt arises in it by itself: the LVT
- * timer masked, its initial count 0.
+ * What a LAPIC needs so that its timer is not heard of: the LVT timer masked,
+ * its initial count 0, its vector not waiting.
  */
 void cpu_lapic_silence_timer(struct cpu_lapic *lapic);
 

@@ -63,6 +63,8 @@ held_keep_lapic(struct vcpu *vcpu, struct cpu_lapic *lapic)
 	    cpu_lapic_read(lapic, CPU_LAPIC_TIMER_INITIAL);
 	vcpu->held_timer_current =
 	    cpu_lapic_read(lapic, CPU_LAPIC_TIMER_CURRENT);
+	vcpu->held_timer_pending = cpu_lapic_pending(
+	    lapic, vcpu->held_lvt_timer & CPU_LAPIC_LVT_VECTOR);
 	cpu_lapic_silence_timer(lapic);
 }
 
@@ -71,6 +73,9 @@ held_report_lapic(const struct vcpu *vcpu, struct cpu_lapic *lapic)
 {
 	if (!vcpu->timer_held)
 		return;
+	if (vcpu->held_timer_pending)
+		cpu_lapic_set_pending(
+		    lapic, vcpu->held_lvt_timer & CPU_LAPIC_LVT_VECTOR, true);
 	if (cpu_lapic_read(lapic, CPU_LAPIC_LVT_TIMER) ==
 	    (vcpu->held_lvt_timer | CPU_LAPIC_LVT_MASKED))
 		cpu_lapic_write(

@@ -8,7 +8,6 @@
 
 #include <criterion/criterion.h>
 #include <string.h>
-#include <time.h>
 
 #include "guest/micro/irq.h"
 #include "lib/microvm.h"
@@ -91,13 +90,15 @@ Test(interrupts, an_armed_timer_arrives_only_where_all_do)
 
 	fork_and_reach(&fork, &parent, 1, VCPU_INTERRUPTS_BLOCK,
 	    COUNTER(cpu[0].loops), 100);
-	cr_assert_gt(shared(&fork)->cpu[0].loops, 0);
+	microvm_run_for(&fork, 100);
 	cr_assert_gt(shared(&fork)->cpu[0].fault, 0);
 	cr_assert_eq(shared(&fork)->cpu[0].timer, 0);
 	microvm_done(&fork);
 
-	fork_and_run(&fork, &parent, 1, VCPU_INTERRUPTS_IPI, 100);
-	cr_assert_gt(shared(&fork)->cpu[0].fault, 0);
+	/* And for longer than the timer takes. */
+	fork_and_reach(
+	    &fork, &parent, 1, VCPU_INTERRUPTS_IPI, COUNTER(cpu[0].fault), 100);
+	microvm_run_for(&fork, 100);
 	cr_assert_eq(shared(&fork)->cpu[0].timer, 0);
 	microvm_done(&fork);
 
@@ -207,7 +208,6 @@ Test(interrupts, a_halt_with_something_pending_is_found_and_parked)
 	const struct vm_recipe recipe = recipe_of(1);
 	struct microvm micro;
 	struct cpu_state *state;
-	struct timespec start, end;
 	struct lf_exit exit;
 	struct lf_error error;
 	struct vcpu *vcpu;
@@ -221,11 +221,9 @@ Test(interrupts, a_halt_with_something_pending_is_found_and_parked)
 	cr_assert_eq(vcpu_set_interrupts(vcpu, VCPU_INTERRUPTS_BLOCK, &error),
 	    0, "%s", error.message);
 	microvm_start(&micro, 0, 0, 0);
-	clock_gettime(CLOCK_MONOTONIC, &start);
+	/* Not found, this would never end. */
 	microvm_run(&micro, 0, &exit);
-	clock_gettime(CLOCK_MONOTONIC, &end);
 	cr_assert_eq(exit.reason, LF_EXIT_IDLE, "%s", lf_exit_name(&exit));
-	cr_assert_lt(end.tv_sec - start.tv_sec, 5);
 
 	runs = vcpu_counters(vcpu)->runs;
 	for (i = 0; i < 100; i++) {

@@ -403,6 +403,8 @@ Test(state, timers_are_the_guests_but_not_kvms)
 	cpu_lapic_write(&state->lapic, CPU_LAPIC_LVT_TIMER, 0x20040);
 	cpu_lapic_write(&state->lapic, CPU_LAPIC_TIMER_INITIAL, 1000);
 	cpu_lapic_write(&state->lapic, 0x3e0, 0xb);
+	/* Expired before: its interrupt waits. */
+	cpu_lapic_set_pending(&state->lapic, 0x40, true);
 	cr_assert_eq(vcpu_set_interrupts(vcpu, VCPU_INTERRUPTS_IPI, &error), 0);
 	load(vcpu, CPU_GROUP_ALL, state);
 	found = take(vcpu);
@@ -410,6 +412,7 @@ Test(state, timers_are_the_guests_but_not_kvms)
 	    cpu_lapic_read(&found->lapic, CPU_LAPIC_LVT_TIMER), 0x20040);
 	cr_assert_eq(
 	    cpu_lapic_read(&found->lapic, CPU_LAPIC_TIMER_INITIAL), 1000);
+	cr_assert(cpu_lapic_pending(&found->lapic, 0x40));
 	cr_assert_eq(vcpu_state_verify(vcpu, CPU_GROUP_ALL, state, &error), 0,
 	    "%s", error.message);
 	cpu_state_free(state);

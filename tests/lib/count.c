@@ -45,13 +45,15 @@ count_mappings(void)
 unsigned long
 count_resident_kib(void)
 {
-	FILE *file = fopen("/proc/self/statm", "re");
-	unsigned long size, resident = 0;
+	FILE *file = fopen("/proc/self/status", "re");
+	unsigned long resident = 0;
+	char line[256];
 
 	if (file == NULL)
 		return 0;
-	if (fscanf(file, "%lu %lu", &size, &resident) != 2)
-		resident = 0;
+	while (fgets(line, sizeof(line), file) != NULL)
+		if (sscanf(line, "RssAnon: %lu", &resident) == 1)
+			break;
 	fclose(file);
-	return resident * ((unsigned long)sysconf(_SC_PAGESIZE) / 1024);
+	return resident;
 }

@@ -11,7 +11,10 @@
  */
 unsigned long test_count(unsigned long check, unsigned long soak);
 
-/* Open descriptors, lines of /proc/self/maps, resident memory. */
+/*
+ * Open descriptors, lines of /proc/self/maps, resident memory: its own, not
+ * that of files, whose pages come and go with the machine's memory.
+ */
 unsigned count_descriptors(void);
 unsigned count_mappings(void);
 unsigned long count_resident_kib(void);

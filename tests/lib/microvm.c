@@ -328,7 +328,7 @@ microvm_run_until(
 	unsigned i;
 
 	start_all(&gang, micro);
-	for (i = 0; i < 2000 && *counter <= wanted; i++)
+	for (i = 0; i < 24000 && *counter <= wanted; i++)
 		sleep_ms(5);
 	stop_all(&gang);
 	return *counter > wanted;

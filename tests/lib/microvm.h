@@ -58,7 +58,7 @@ void microvm_run_for(struct microvm *micro, unsigned milliseconds);
 
 /*
  * The same until a counter in the guest's memory is above `wanted`, at most
- * ten seconds; true when it came to that.
+ * two minutes (a busy machine's second is short); true when it came to that.
  */
 bool microvm_run_until(
     struct microvm *micro, volatile uint64_t *counter, uint64_t wanted);

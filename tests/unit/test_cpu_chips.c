@@ -40,6 +40,7 @@ Test(cpu_chips, every_field_but_the_clock_is_compared)
 		const struct cpu_chip_field *field = &cpu_chip_fields[i];
 		struct cpu_chips found = wanted;
 
+		/* A bit that no pin of the PIT's is. */
 		((uint8_t *)&found)[field->offset] ^= 0x80;
 		if (field->runs) {
 			clocks++;
@@ -69,6 +70,25 @@ Test(cpu_chips, a_pit_count_of_0_is_65536)
 	cr_assert_eq(
 	    cpu_chips_compare(&wanted, &found, CPU_CHIP_ALL, &error), 0);
 	found.pit.channel[1].count = 1;
+	cr_assert_lt(
+	    cpu_chips_compare(&wanted, &found, CPU_CHIP_ALL, &error), 0);
+}
+
+Test(cpu_chips, pins_that_a_running_pit_raises_are_not_compared)
+{
+	struct cpu_chips wanted = example(), found = wanted;
+
+	wanted.pit.channel[0].mode = found.pit.channel[0].mode = 2;
+	found.pic[0].irr ^= 1;
+	found.ioapic.irr ^= 4;
+	cr_assert_eq(
+	    cpu_chips_compare(&wanted, &found, CPU_CHIP_ALL, &error), 0);
+	found.pic[1].irr ^= 1;
+	cr_assert_lt(
+	    cpu_chips_compare(&wanted, &found, CPU_CHIP_ALL, &error), 0);
+	found.pic[1].irr ^= 1;
+	wanted.pit.channel[0].mode = found.pit.channel[0].mode =
+	    CPU_PIT_NO_MODE;
 	cr_assert_lt(
 	    cpu_chips_compare(&wanted, &found, CPU_CHIP_ALL, &error), 0);
 }
