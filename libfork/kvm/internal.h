@@ -64,7 +64,7 @@ struct vcpu {
 	uint32_t held_lvt_timer, held_timer_initial, held_timer_current;
 	bool timer_held;
 	bool held_timer_pending; /* it had expired: its vector waits */
-	uint64_t tsc_offset; /* set last */
+	uint64_t tsc_offset;     /* set last */
 	uint32_t tsc_khz;
 	bool tsc_scaled; /* the guest's TSC runs at another rate than ours */
 
