@@ -135,18 +135,18 @@ daemon_done(struct daemon *daemon)
 
 /* --- the start --- */
 
-/* QEMU's user, where forkd is root. */
-static int
-find_user(struct daemon *daemon, struct lf_error *error)
+int
+daemon_find_user(const struct daemon_options *options,
+    struct spawn_user *ret_user, struct lf_error *error)
 {
-	const char *name = daemon->options.qemu_user != NULL
-			       ? daemon->options.qemu_user
-			       : "nobody";
+	const char *name =
+	    options->qemu_user != NULL ? options->qemu_user : "nobody";
 	const struct passwd *user;
 	struct stat kvm;
 
+	*ret_user = (struct spawn_user){.change = false};
 	if (geteuid() != 0) {
-		if (daemon->options.qemu_user != NULL)
+		if (options->qemu_user != NULL)
 			return error_set(error, EPERM,
 			    "--qemu-user %s: only root's forkd can run QEMU "
 			    "as another user",
@@ -159,13 +159,13 @@ find_user(struct daemon *daemon, struct lf_error *error)
 		    error, ENOENT, "--qemu-user %s: no such user", name);
 	if (user->pw_uid == 0)
 		return 0;
-	daemon->user = (struct spawn_user){.change = true,
+	*ret_user = (struct spawn_user){.change = true,
 	    .uid = user->pw_uid,
 	    .gid = user->pw_gid,
 	    .extra_gid = user->pw_gid};
 	/* Whoever may use KVM here by its group. */
 	if (sys.stat("/dev/kvm", &kvm) == 0 && kvm.st_gid != 0)
-		daemon->user.extra_gid = kvm.st_gid;
+		ret_user->extra_gid = kvm.st_gid;
 	return 0;
 }
 
@@ -290,7 +290,7 @@ start(struct daemon *daemon, struct lf_error *error)
 	daemon->base = event_base_new();
 	if (daemon->base == NULL)
 		return error_nomem(error);
-	rc = find_user(daemon, error);
+	rc = daemon_find_user(&daemon->options, &daemon->user, error);
 	if (rc == 0)
 		rc = make_dirs(daemon, error);
 	if (rc == 0)

@@ -53,6 +53,10 @@ struct daemon {
 	bool socket_is_ours; /* not systemd's: removed at the end */
 };
 
+/* QEMU's user, where forkd is root. */
+int daemon_find_user(const struct daemon_options *options,
+    struct spawn_user *ret_user, struct lf_error *error);
+
 /* Runs until it is told to end; an exit status. */
 int daemon_main(const struct daemon_options *options);
 

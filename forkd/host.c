@@ -6,11 +6,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libfork/host.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -18,9 +20,6 @@
 #include "base/sys.h"
 #include "forkd/daemon.h"
 #include "forkd/sandbox.h"
-
-/* Where the probe process says what it found. */
-#define PROBE_FD 3
 
 /* A probe takes some 50 ms. */
 #define PROBE_SECONDS 10
@@ -67,7 +66,7 @@ on_probe_ended(evutil_socket_t fd, short what, void *arg)
 {
 	struct host_probe *probe = arg;
 	struct daemon_host *host = &probe->daemon->host;
-	char line[240], how[64];
+	char line[256], how[64];
 	ssize_t n;
 
 	(void)fd;
@@ -77,6 +76,7 @@ on_probe_ended(evutil_socket_t fd, short what, void *arg)
 	/* "kvm REASON" or "tcg REASON". */
 	n = sys.read(probe->out, line, sizeof(line) - 1);
 	line[n > 0 ? n : 0] = '\0';
+	line[strcspn(line, "\n")] = '\0';
 	if (strlen(line) > 4) {
 		host->prefers_kvm = strncmp(line, "kvm ", 4) == 0;
 		snprintf(host->reason, sizeof(host->reason), "%s", line + 4);
@@ -92,7 +92,7 @@ start_probe(struct daemon *daemon, struct lf_error *error)
 	struct timeval limit = {PROBE_SECONDS, 0};
 	struct host_probe *probe = sys.calloc(1, sizeof(*probe));
 	cleanup_close int in = -1;
-	struct spawn_fd out = {.number = PROBE_FD};
+	struct spawn_fd out = {.number = HOST_PROBE_FD};
 	char *argv[] = {"forkd", "--role", "probe", NULL};
 	struct spawn_user same = {.change = false};
 	struct spawn_request request = {.program = "/proc/self/exe",
@@ -164,20 +164,94 @@ host_when_known(
 	daemon->host.probe->waiters = waiter;
 }
 
-int
-host_probe_main(void)
-{
-	struct lf_host host;
-	struct lf_error error;
-	char reason[200], line[220];
-	bool kvm;
+/* --- the probe process --- */
 
-	if (sandbox_enter(SANDBOX_PROBE, &error) < 0 ||
+/* In a child that is this user from now on: "KIND REASON" into the pipe. */
+static void __attribute__((noreturn))
+look_as(const struct spawn_user *user, int out)
+{
+	struct lf_host host = {0};
+	struct lf_error error;
+	char reason[220], line[240];
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if ((user->change && sandbox_become(user->uid, user->gid,
+				 user->extra_gid, &error) < 0) ||
+	    sandbox_enter(SANDBOX_PROBE, &error) < 0 ||
 	    lf_host_probe(&host, &error) < 0) {
-		dprintf(PROBE_FD, "tcg %s", error.message);
-		return 1;
+		host.kvm = LF_HOST_KVM_BROKEN;
+		snprintf(reason, sizeof(reason), "TCG, not KVM: %.200s",
+		    error.message);
+	} else
+		lf_host_prefers_kvm(&host, reason, sizeof(reason));
+	snprintf(line, sizeof(line), "%d %s", host.kvm, reason);
+	_exit(sys.write(out, line, strlen(line)) < 0);
+}
+
+static void
+probe_as(const struct spawn_user *user, struct host_view *ret)
+{
+	char line[240];
+	int fds[2], kind, used = 0;
+	ssize_t n = -1;
+	pid_t pid;
+
+	*ret = (struct host_view){.kvm = LF_HOST_KVM_BROKEN,
+	    .reason = "TCG, not KVM: it could not be probed"};
+	if (sys.pipe2(fds, O_CLOEXEC) < 0)
+		return;
+	pid = sys.fork();
+	if (pid == 0)
+		look_as(user, fds[1]);
+	close_fd(fds[1]);
+	/* One write of less than a pipe takes at once. */
+	if (pid > 0)
+		n = sys.read(fds[0], line, sizeof(line) - 1);
+	close_fd(fds[0]);
+	if (pid > 0)
+		waitpid(pid, NULL, 0);
+	line[n > 0 ? n : 0] = '\0';
+	if (sscanf(line, "%d %n", &kind, &used) != 1 || used == 0)
+		return;
+	ret->kvm = (enum lf_host_kvm)kind;
+	snprintf(ret->reason, sizeof(ret->reason), "%s", line + used);
+}
+
+bool
+host_judge(const struct host_view *qemu, const struct host_view *ours,
+    const char *user, char *reason, size_t size)
+{
+	if (qemu->kvm != LF_HOST_KVM_DENIED || ours == NULL) {
+		snprintf(reason, size, "%s", qemu->reason);
+		return qemu->kvm == LF_HOST_KVM_HARDWARE;
 	}
-	kvm = lf_host_prefers_kvm(&host, reason, sizeof(reason));
-	snprintf(line, sizeof(line), "%s %s", kvm ? "kvm" : "tcg", reason);
-	return write(PROBE_FD, line, strlen(line)) < 0;
+	/* Permission would not help if there is nothing to be had. */
+	if (ours->kvm != LF_HOST_KVM_HARDWARE)
+		snprintf(reason, size, "%s", ours->reason);
+	else
+		snprintf(reason, size,
+		    "TCG, not KVM: QEMU runs as user '%s', who may not open "
+		    "/dev/kvm; 'chgrp kvm /dev/kvm; chmod g+rw /dev/kvm' and "
+		    "start forkd again",
+		    user);
+	return false;
+}
+
+int
+host_probe_main(const struct spawn_user *user, int out)
+{
+	static const struct spawn_user same = {.change = false};
+	const struct passwd *entry = getpwuid(user->uid);
+	struct host_view qemu, ours;
+	char reason[240], number[16];
+	bool denied, kvm;
+
+	snprintf(number, sizeof(number), "%u", user->uid);
+	probe_as(user, &qemu);
+	denied = qemu.kvm == LF_HOST_KVM_DENIED && user->change;
+	if (denied)
+		probe_as(&same, &ours);
+	kvm = host_judge(&qemu, denied ? &ours : NULL,
+	    entry != NULL ? entry->pw_name : number, reason, sizeof(reason));
+	return dprintf(out, "%s %s\n", kvm ? "kvm" : "tcg", reason) < 0;
 }

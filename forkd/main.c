@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,7 @@ enum {
 	OPTION_AUTO_EXIT,
 	OPTION_READY_FD,
 	OPTION_DEBUG,
+	OPTION_PROBE,
 	OPTION_HELP,
 	OPTION_VERSION,
 };
@@ -44,6 +46,7 @@ static const struct option long_options[] = {
     {"auto-exit", no_argument, NULL, OPTION_AUTO_EXIT},
     {"ready-fd", required_argument, NULL, OPTION_READY_FD},
     {"debug", no_argument, NULL, OPTION_DEBUG},
+    {"probe", no_argument, NULL, OPTION_PROBE},
     {"help", no_argument, NULL, OPTION_HELP},
     {"version", no_argument, NULL, OPTION_VERSION},
     {NULL, 0, NULL, 0},
@@ -67,10 +70,12 @@ static const char help[] =
     "  --auto-exit       end when no domain and no client is left\n"
     "  --ready-fd N      write \"ready\" to descriptor N, or why not\n"
     "  --debug           messages of domain processes on standard error\n"
+    "  --probe           print what accelerator=auto means here, and why\n"
     "  --help, --version\n";
 
 static int
-parse_options(int argc, char **argv, struct daemon_options *options)
+parse_options(
+    int argc, char **argv, struct daemon_options *options, bool *ret_probe)
 {
 	unsigned long number;
 	char *end;
@@ -123,6 +128,9 @@ parse_options(int argc, char **argv, struct daemon_options *options)
 		case OPTION_DEBUG:
 			options->debug = true;
 			break;
+		case OPTION_PROBE:
+			*ret_probe = true;
+			break;
 		case OPTION_HELP:
 			fputs(help, stdout);
 			exit(0);
@@ -151,39 +159,62 @@ static int
 run_role(int argc, char **argv)
 {
 	const char *role = argv[2];
-	int user = strcmp(role, "domain") == 0 ? 5 : 3;
+	bool probe = strcmp(role, "probe") == 0;
+	int user = probe ? 3 : 5;
+	struct spawn_user other = {.change = false};
 	uid_t forkd_uid = geteuid();
 	struct lf_error error;
 
 	if (argc > user + 1) {
 		gid_t gid = (gid_t)strtoul(argv[user + 1], NULL, 10);
-		gid_t extra = argc > user + 2
-				  ? (gid_t)strtoul(argv[user + 2], NULL, 10)
-				  : gid;
 
-		if (sandbox_become((uid_t)strtoul(argv[user], NULL, 10), gid,
-			extra, &error) < 0) {
-			fprintf(stderr, "forkd: %s\n", error.message);
-			return 1;
-		}
+		other = (struct spawn_user){.change = true,
+		    .uid = (uid_t)strtoul(argv[user], NULL, 10),
+		    .gid = gid,
+		    .extra_gid = argc > user + 2
+				     ? (gid_t)strtoul(argv[user + 2], NULL, 10)
+				     : gid};
+	}
+	/* It becomes the user itself, and looks again if that may not look. */
+	if (probe)
+		return host_probe_main(&other, HOST_PROBE_FD);
+	if (other.change &&
+	    sandbox_become(other.uid, other.gid, other.extra_gid, &error) < 0) {
+		fprintf(stderr, "forkd: %s\n", error.message);
+		return 1;
 	}
 	if (strcmp(role, "domain") == 0 && argc > 4)
 		return domain_process_main((unsigned)strtoul(argv[3], NULL, 10),
 		    (unsigned)strtoul(argv[4], NULL, 10), forkd_uid);
-	if (strcmp(role, "probe") == 0)
-		return host_probe_main();
 	fprintf(stderr, "forkd: there is no role '%s'\n", role);
 	return 2;
+}
+
+/* What a forkd with these options would decide. */
+static int
+print_probe(const struct daemon_options *options)
+{
+	struct spawn_user user;
+	struct lf_error error;
+
+	if (daemon_find_user(options, &user, &error) < 0) {
+		fprintf(stderr, "forkd: %s\n", error.message);
+		return 1;
+	}
+	return host_probe_main(&user, STDOUT_FILENO);
 }
 
 int
 main(int argc, char **argv)
 {
 	struct daemon_options options = {.ready_fd = -1};
+	bool probe = false;
 	int status;
 
 	if (argc > 2 && strcmp(argv[1], "--role") == 0)
 		return run_role(argc, argv);
-	status = parse_options(argc, argv, &options);
-	return status != 0 ? status : daemon_main(&options);
+	status = parse_options(argc, argv, &options, &probe);
+	if (status != 0)
+		return status;
+	return probe ? print_probe(&options) : daemon_main(&options);
 }

@@ -18,6 +18,7 @@
 
 #include "base/cleanup.h"
 #include "base/sys.h"
+#include "control/start.h"
 
 #include <libfork/qemu.h>
 
@@ -170,6 +171,32 @@ check_qemu_features(struct doctor *doctor)
 	doctor_add(doctor, "QEMU features", &f);
 }
 
+/* What forkd decides: it may run QEMU as another user than ours. */
+static void
+check_accelerator(struct doctor *doctor)
+{
+	struct finding f = {.vital = false};
+	char path[4096], text[1024];
+	const char *program = control_program(NULL, path, sizeof(path));
+	char *const argv[] = {(char *)program, "--probe", NULL};
+	int rc = run_program(argv, "", text, sizeof(text));
+
+	first_line(text);
+	if (rc < 0)
+		finding_set(&f, GRADE_MISSING,
+		    "'%s' cannot be started: %s; without forkd there are no "
+		    "domains",
+		    program, strerror(-rc));
+	else if (strncmp(text, "kvm ", 4) == 0)
+		finding_set(&f, GRADE_GOOD, "%s", text + 4);
+	else if (strncmp(text, "tcg ", 4) == 0)
+		finding_set(&f, GRADE_LIMITED, "%s", text + 4);
+	else
+		finding_set(&f, GRADE_MISSING, "'%s --probe' says '%.200s'",
+		    program, text);
+	doctor_add(doctor, "accelerator=auto", &f);
+}
+
 static void
 check_qemu_img(struct doctor *doctor)
 {
@@ -208,6 +235,7 @@ check_programs(struct doctor *doctor)
 	check_qemu_version(doctor, &there);
 	if (there)
 		check_qemu_features(doctor);
+	check_accelerator(doctor);
 	check_qemu_img(doctor);
 	check_file(doctor, "UEFI firmware", "/usr/share/OVMF/OVMF_CODE.fd",
 	    "OVMF", "guests boot with BIOS only; install ovmf for UEFI");

@@ -55,8 +55,8 @@ program_beside_us(char *path, size_t size)
 	return -1;
 }
 
-static const char *
-find_program(const char *program, char *buf, size_t size)
+const char *
+control_program(const char *program, char *buf, size_t size)
 {
 	const char *env = getenv(CONTROL_FORKD_ENV);
 
@@ -188,7 +188,7 @@ control_start(const char *program, bool start, int timeout_ms,
 	if (!start)
 		return error_set(error, ENOENT, "no forkd runs at '%s'", path);
 	rc = spawn(
-	    find_program(program, buf, sizeof(buf)), run_dir, &ready, error);
+	    control_program(program, buf, sizeof(buf)), run_dir, &ready, error);
 	if (rc < 0)
 		return rc;
 	rc = read_ready(ready, timeout_ms, error);

@@ -17,6 +17,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/sys.h"
+#include "forkd/host.h"
 #include "forkd/peer.h"
 #include "forkd/qcow2.h"
 #include "forkd/registry.h"
@@ -507,6 +508,46 @@ Test(rundir, a_file_is_replaced_whole_or_not_at_all)
 		json_decref(back);
 	}
 	remove_dir();
+}
+
+/* --- what accelerator=auto means --- */
+
+static const struct {
+	enum lf_host_kvm qemu, ours;
+	bool kvm;
+	const char *reason;
+} views[] = {
+    {LF_HOST_KVM_HARDWARE, LF_HOST_KVM_HARDWARE, true, "the user's"},
+    {LF_HOST_KVM_SOFTWARE, LF_HOST_KVM_SOFTWARE, false, "the user's"},
+    {LF_HOST_KVM_ABSENT, LF_HOST_KVM_ABSENT, false, "the user's"},
+    /* Permission would change nothing. */
+    {LF_HOST_KVM_DENIED, LF_HOST_KVM_SOFTWARE, false, "ours"},
+    {LF_HOST_KVM_DENIED, LF_HOST_KVM_BROKEN, false, "ours"},
+    {LF_HOST_KVM_DENIED, LF_HOST_KVM_HARDWARE, false,
+	"TCG, not KVM: QEMU runs as user 'nobody', who may not open /dev/kvm; "
+	"'chgrp kvm /dev/kvm; chmod g+rw /dev/kvm' and start forkd again"},
+};
+
+Test(host, what_counts_is_what_the_user_of_qemu_may_do)
+{
+	struct host_view qemu = {.reason = "the user's"};
+	struct host_view ours = {.reason = "ours"};
+	char reason[240];
+	size_t i;
+
+	for (i = 0; i < sizeof(views) / sizeof(views[0]); i++) {
+		qemu.kvm = views[i].qemu;
+		ours.kvm = views[i].ours;
+		cr_expect_eq(
+		    host_judge(&qemu, &ours, "nobody", reason, sizeof(reason)),
+		    views[i].kvm, "row %zu", i);
+		cr_expect_str_eq(reason, views[i].reason);
+	}
+	/* No other user than ours: nobody else to ask. */
+	qemu.kvm = LF_HOST_KVM_DENIED;
+	cr_expect_not(
+	    host_judge(&qemu, NULL, "nobody", reason, sizeof(reason)));
+	cr_expect_str_eq(reason, "the user's");
 }
 
 /* --- registry --- */
