@@ -18,7 +18,14 @@
 #include <unistd.h>
 
 #include "domain/backend.h"
+#include "domain/kvm.h"
 #include "domain/qemu_domain.h"
+#include "kvm/device.h"
+#include "kvm/vcpu.h"
+#include "kvm/vcpu_state.h"
+#include "qemu/cpu_translate.h"
+#include "qemu/devfile.h"
+#include "snapshot/snapshot.h"
 
 #define OVMF_CODE   "/usr/share/OVMF/OVMF_CODE_4M.fd"
 #define OVMF_VARS   "/usr/share/OVMF/OVMF_VARS_4M.fd"
@@ -26,6 +33,10 @@
 #define BOOT_MS     240000
 #define PATIENCE_MS 120000
 #define PAGE        4096
+
+#define HYPERV_CPU                                  \
+	"host,kvm=off,hv-relaxed,hv-vapic,hv-time," \
+	"hv-vpindex,hv-synic,hv-stimer"
 
 /* Memory that its Linux leaves alone (memmap=), above 4 GiB. */
 #define HIGH_GPA UINT64_C(0x170000000)
@@ -85,7 +96,7 @@ parent_config(const struct kind *kind)
 	config->accelerator = LF_ACCELERATOR_KVM;
 	config->machine = kind->machine;
 	config->vcpus = kind->vcpus;
-	set(&config->cpu, kind->cpu != NULL ? kind->cpu : "host");
+	set(&config->cpu, kind->hyperv ? HYPERV_CPU : "host");
 	if (kind->large)
 		config->memory_bytes = UINT64_C(5) << 30;
 	if (kind->ovmf)
@@ -169,8 +180,9 @@ parent_end(struct parent *parent)
 
 /* --- forks --- */
 
-struct lf_domain *
-fork_without(struct lf_snapshot *snapshot, const char *name)
+static struct lf_domain *
+fork_of(struct lf_snapshot *snapshot, const char *name,
+    enum lf_interrupts interrupts)
 {
 	struct lf_fork_options options;
 	struct lf_domain *fork = NULL;
@@ -179,13 +191,26 @@ fork_without(struct lf_snapshot *snapshot, const char *name)
 	options.backend = LF_BACKEND_KVM;
 	options.launcher = guest_launcher();
 	options.name = name;
+	options.interrupts = interrupts;
 	options.verify_every = 1;
 	OK(lf_domain_fork(snapshot, &options, &fork, &error));
 	return fork;
 }
 
+struct lf_domain *
+fork_without(struct lf_snapshot *snapshot, const char *name)
+{
+	return fork_of(snapshot, name, LF_INTERRUPTS_DEFAULT);
+}
+
+struct lf_domain *
+fork_with_all_interrupts(struct lf_snapshot *snapshot, const char *name)
+{
+	return fork_of(snapshot, name, LF_INTERRUPTS_ALL);
+}
+
 void
-launch_late(const struct parent *parent, struct lf_domain *fork,
+launch_paused(const struct parent *parent, struct lf_domain *fork,
     const char *name, struct console *console)
 {
 	struct lf_launch_options options = {
@@ -197,6 +222,13 @@ launch_late(const struct parent *parent, struct lf_domain *fork,
 	cr_assert_gt(
 	    asprintf(&path, "%s.%s", parent->config->serial.path, name), 0);
 	console_open(console, path);
+}
+
+void
+launch_late(const struct parent *parent, struct lf_domain *fork,
+    const char *name, struct console *console)
+{
+	launch_paused(parent, fork, name, console);
 	OK(lf_domain_unpause(fork, &error));
 }
 
@@ -273,6 +305,112 @@ run_until_ahead(struct lf_domain *const forks[], unsigned count,
 		    "fork %u, vCPU %u stands still: %s", i, behind,
 		    lf_domain_reason(forks[i]));
 	}
+}
+
+void
+wait_until_stopped(struct lf_domain *fork)
+{
+	int64_t deadline = now_ms() + PATIENCE_MS;
+
+	while (lf_domain_state(fork) == LF_DOMAIN_RUNNING) {
+		cr_assert_lt(now_ms(), deadline, "it runs on");
+		if (lf_domain_dispatch(fork, NULL, &error) == 0)
+			sleep_ms(50);
+	}
+}
+
+/* --- state --- */
+
+#define MSR_PAT       0x277
+#define MSR_DEADLINE  0x6e0
+#define MSR_KERNEL_GS 0xc0000102
+
+static const struct {
+	uint64_t ymm3_high, r13, dr7, pat, kernel_gs, deadline;
+	uint8_t exception;
+} changed = {0x99aabbccddeeff, 0x1313131313131313, 0x455, 0x0606060606060606,
+    0xffff888012345678, UINT64_C(1) << 62, 6};
+
+/* Where AVX's upper halves are; 0 for a guest without AVX. */
+static uint32_t
+avx_offset(const struct kvm_domain *kvm)
+{
+	const struct cpu_cpuid_entry *avx =
+	    cpu_cpuid_find(&vm_device(kvm->vm)->cpuid, 0xd, 2);
+
+	return avx != NULL ? avx->ebx : 0;
+}
+
+void
+change_state(struct lf_domain *fork)
+{
+	struct kvm_domain *kvm = fork->impl;
+	struct vcpu *vcpu = vm_vcpu(kvm->vm, 0);
+	struct cpu_state *state = vcpu_state_new(vm_device(kvm->vm));
+	uint32_t avx = avx_offset(kvm);
+	uint64_t bv;
+
+	OK(vcpu_state_get(vcpu, CPU_GROUP_ALL, state, &error));
+	cr_assert_neq(avx, 0, "this KVM has no AVX");
+	/* In the lab a guest cannot do this itself. */
+	state->xcrs.xcr0 |= 7;
+	memcpy(&bv, state->xsave.bytes + 512, 8);
+	bv |= 7;
+	memcpy(state->xsave.bytes + 512, &bv, 8);
+	memcpy(state->xsave.bytes + avx + 3 * 16, &changed.ymm3_high, 8);
+	state->regs.r13 = changed.r13;
+	state->debugregs.dr7 = changed.dr7;
+	state->events.exception.injected = 1;
+	state->events.exception.nr = changed.exception;
+	OK(cpu_state_set_msr(state, MSR_PAT, changed.pat, &error));
+	OK(cpu_state_set_msr(state, MSR_KERNEL_GS, changed.kernel_gs, &error));
+	OK(cpu_state_set_msr(state, MSR_DEADLINE, changed.deadline, &error));
+	OK(vcpu_state_set(
+	    vcpu, CPU_GROUP_ALL, state, vcpu_state_host_tsc(), &error));
+	cpu_state_free(state);
+}
+
+static void
+check_shown(const char *text, const char *name, uint64_t value)
+{
+	const char *at = strstr(text, name);
+
+	cr_assert_not_null(at, "%s: %s", name, text);
+	cr_assert_eq(strtoull(at + strlen(name), NULL, 16), value, "%s", text);
+}
+
+/* By what it shows to people, and by the stream that it writes itself. */
+void
+check_changed_state(struct lf_domain *launched)
+{
+	struct qemu_domain *qemu = launched->impl;
+	cleanup(devfile_free_p) struct devfile *file = NULL;
+	cleanup_snapshot struct lf_snapshot *snapshot = NULL;
+	cleanup_free char *text = NULL;
+	struct qemu_vcpu *vcpu = malloc(sizeof(*vcpu));
+	const char *ymm3;
+	uint64_t high[2];
+
+	OK(qmp_hmp(qemu->qmp, "info registers", &text, &error));
+	check_shown(text, "R13=", changed.r13);
+	check_shown(text, "DR7=", changed.dr7);
+	ymm3 = strstr(text, "YMM03=");
+	cr_assert_not_null(ymm3, "%s", text);
+	cr_assert_eq(
+	    sscanf(ymm3, "YMM03=%" SCNx64 " %" SCNx64, &high[1], &high[0]), 2);
+	cr_assert_eq(high[0], changed.ymm3_high, "%s", text);
+
+	OK(lf_domain_freeze(launched, &snapshot, &error));
+	OK(devfile_read(snapshot->devstate_fd, NULL, &file, &error));
+	OK(qemu_vcpu_load(file->stream, 0, false, vcpu, &error));
+	cr_assert_eq(vcpu->cpu.ymmh[3].a, changed.ymm3_high);
+	cr_assert_eq(vcpu->cpu.regs[13], changed.r13);
+	cr_assert_eq(vcpu->cpu.dr[7], changed.dr7);
+	cr_assert_eq(vcpu->cpu.pat, changed.pat);
+	cr_assert_eq(vcpu->cpu.kernelgsbase, changed.kernel_gs);
+	cr_assert_eq(vcpu->cpu.tsc_deadline, changed.deadline);
+	cr_assert_eq(vcpu->cpu.exception_nr, changed.exception);
+	free(vcpu);
 }
 
 /* --- screen --- */

@@ -32,9 +32,9 @@ extern struct lf_error two_phase_error;
 struct kind {
 	enum lf_machine machine;
 	unsigned vcpus;
-	bool large;      /* 5 GiB: RAM above 4 GiB */
-	bool ovmf;       /* else SeaBIOS, with writable memory at 0xe8000 */
-	const char *cpu; /* NULL: host */
+	bool large;  /* 5 GiB: RAM above 4 GiB */
+	bool ovmf;   /* else SeaBIOS, with writable memory at 0xe8000 */
+	bool hyperv; /* with Hyper-V's enlightenments instead of KVM's */
 };
 
 /* A booted parent: on each vCPU a counter, a disk, a network, a screen. */
@@ -58,8 +58,20 @@ void parent_end(struct parent *parent);
 
 /* A fork without device model; its resets are verified. */
 struct lf_domain *fork_without(struct lf_snapshot *snapshot, const char *name);
+struct lf_domain *fork_with_all_interrupts(
+    struct lf_snapshot *snapshot, const char *name);
 
-/* Gives it its device model; its console is open, it runs. */
+/* Changes what a fork may have changed without its device model. */
+void change_state(struct lf_domain *fork);
+
+/* Whether that is what the QEMU says that it was launched with. */
+void check_changed_state(struct lf_domain *launched);
+
+/* Gives it its device model; its console is open, it is paused. */
+void launch_paused(const struct parent *parent, struct lf_domain *fork,
+    const char *name, struct console *console);
+
+/* The same, and it runs. */
 void launch_late(const struct parent *parent, struct lf_domain *fork,
     const char *name, struct console *console);
 
@@ -78,6 +90,9 @@ uint64_t progress_page(const char *text, const char *name, unsigned cpu);
  */
 void run_until_ahead(struct lf_domain *const forks[], unsigned count,
     const uint64_t *gpas, const struct progress *from, unsigned gpa_count);
+
+/* Waits until a running fork stands by itself. */
+void wait_until_stopped(struct lf_domain *fork);
 
 /* Pixels of the screen that change when the guest writes to it. */
 unsigned screen_changes(
