@@ -14,10 +14,10 @@
 static inline unsigned
 harness_mark(const struct lf_exit *exit)
 {
-	if (exit->reason != LF_EXIT_IO || exit->io.write ||
-	    exit->io.size != 4 || exit->io.count != 1 ||
-	    exit->io.port < XLFORK_MARK_START ||
-	    exit->io.port > XLFORK_MARK_CONSUMED)
+	if (exit->reason != LF_EXIT_IO || exit->io.size != 4 ||
+	    exit->io.count != 1 || exit->io.port < XLFORK_MARK_START ||
+	    exit->io.port > XLFORK_MARK_CONSUMED ||
+	    exit->io.write != (exit->io.port == XLFORK_MARK_STOP))
 		return 0;
 	return exit->io.port;
 }

@@ -7,6 +7,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
+#include <x86intrin.h>
 
 #include "base/error.h"
 #include "fuzz/harness.h"
@@ -91,20 +93,21 @@ ends_well(struct lf_fuzz_outcome *outcome, const char *what)
 
 /* The address at which the vCPU of an exit stands, as far as it is known. */
 static uint64_t
-where(struct lf_fuzz *fuzz, const struct lf_exit *exit)
+where(struct lf_fuzz *fuzz, const struct lf_exit *exit,
+    struct lf_fuzz_outcome *outcome)
 {
 	struct lf_vcpu_regs regs;
 
-	return lf_vcpu_read_regs(fuzz->domain, exit->vcpu, &regs, NULL) == 0
-		   ? regs.rip
-		   : 0;
+	if (lf_vcpu_read_regs(fuzz->domain, exit->vcpu, &regs, NULL) == 0)
+		outcome->address = regs.rip;
+	return outcome->address;
 }
 
 static int
 access_crash(struct lf_fuzz *fuzz, const struct lf_exit *exit,
     struct lf_fuzz_outcome *outcome)
 {
-	uint64_t rip = where(fuzz, exit);
+	uint64_t rip = where(fuzz, exit, outcome);
 
 	switch (exit->reason) {
 	case LF_EXIT_IO:
@@ -146,7 +149,7 @@ static int
 reported_crash(struct lf_fuzz *fuzz, const struct lf_exit *exit,
     struct lf_fuzz_outcome *outcome)
 {
-	struct lf_vcpu_regs regs;
+	struct lf_vcpu_regs regs = {.rip = 0};
 	struct vmi_space space;
 	char text[128] = "";
 
@@ -154,6 +157,7 @@ reported_crash(struct lf_fuzz *fuzz, const struct lf_exit *exit,
 	    vmi_space_init(&space, fuzz->domain, exit->vcpu, NULL) == 0 &&
 	    vmi_space_read_text(&space, regs.rdi, text, sizeof(text), NULL) < 0)
 		snprintf(text, sizeof(text), "no text at 0x%" PRIx64, regs.rdi);
+	outcome->address = regs.rip;
 	return ends(outcome, LF_FUZZ_CRASH, "harness: %s", text);
 }
 
@@ -201,6 +205,7 @@ ask_watchers(struct lf_fuzz *fuzz, const struct lf_exit *exit,
 			return ends(outcome, LF_FUZZ_OK, "%s: %s",
 			    cover->ops->name, event.what);
 		case COVER_CRASH:
+			outcome->address = event.address;
 			return ends(outcome, LF_FUZZ_CRASH, "%s: %s",
 			    cover->ops->name, event.what);
 		default:
@@ -220,10 +225,10 @@ fuzz_on_exit(struct lf_fuzz *fuzz, const struct lf_exit *exit,
 	if (mark != 0)
 		return on_mark(fuzz, mark, exit, outcome, error);
 	if (exit->reason == LF_EXIT_INTERRUPTED)
-		return fuzz_run_ended(fuzz)
-			   ? ends(outcome, LF_FUZZ_HANG,
-				 "time-out at 0x%" PRIx64, where(fuzz, exit))
-			   : GOES_ON;
+		return fuzz_run_ended(fuzz) ? ends(outcome, LF_FUZZ_HANG,
+						  "time-out at 0x%" PRIx64,
+						  where(fuzz, exit, outcome))
+					    : GOES_ON;
 	rc = ask_watchers(fuzz, exit, outcome, error);
 	if (rc != -ENOENT)
 		return rc;
@@ -234,16 +239,18 @@ fuzz_on_exit(struct lf_fuzz *fuzz, const struct lf_exit *exit,
 		return on_access(fuzz, exit, outcome, error);
 	case LF_EXIT_IDLE:
 		return ends(outcome, LF_FUZZ_HANG,
-		    "halted for ever at 0x%" PRIx64, where(fuzz, exit));
+		    "halted for ever at 0x%" PRIx64,
+		    where(fuzz, exit, outcome));
 	case LF_EXIT_SHUTDOWN:
 		return ends(outcome, LF_FUZZ_CRASH,
-		    "triple fault or reset at 0x%" PRIx64, where(fuzz, exit));
+		    "triple fault or reset at 0x%" PRIx64,
+		    where(fuzz, exit, outcome));
 	case LF_EXIT_DEBUG:
 		return ends(outcome, LF_FUZZ_CRASH,
 		    "breakpoint nobody set at 0x%" PRIx64, exit->debug.rip);
 	default:
 		return ends(outcome, LF_FUZZ_CRASH, "%s at 0x%" PRIx64,
-		    lf_exit_name(exit), where(fuzz, exit));
+		    lf_exit_name(exit), where(fuzz, exit, outcome));
 	}
 }
 
@@ -265,12 +272,57 @@ run_to_end(struct lf_fuzz *fuzz, struct lf_fuzz_outcome *outcome,
 		    outcome->exits >= exits_max)
 			rc = ends(outcome, LF_FUZZ_HANG,
 			    "%" PRIu64 " exits at 0x%" PRIx64, outcome->exits,
-			    where(fuzz, &exit));
+			    where(fuzz, &exit, outcome));
 	} while (rc == GOES_ON);
 	return rc < 0 ? rc : 0;
 }
 
 /* --- a whole run --- */
+
+static uint64_t
+now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
+}
+
+/* A part of the iteration begins. */
+static void
+lap_begin(struct lf_fuzz *fuzz)
+{
+	if (fuzz->options.timed)
+		fuzz->lap_ns = now_ns();
+}
+
+/* It ends, and the next one begins. */
+static void
+lap(struct lf_fuzz *fuzz, uint64_t *part_ns)
+{
+	uint64_t now;
+
+	if (!fuzz->options.timed)
+		return;
+	now = now_ns();
+	*part_ns += now - fuzz->lap_ns;
+	fuzz->lap_ns = now;
+}
+
+static void
+note_tsc(struct lf_fuzz *fuzz)
+{
+	struct lf_fuzz_times *times = &fuzz->times;
+	uint64_t cycles;
+
+	if (!fuzz->options.timed || fuzz->reset_tsc == 0)
+		return;
+	cycles = __rdtsc() - fuzz->reset_tsc;
+	if (times->tsc_min == 0 || cycles < times->tsc_min)
+		times->tsc_min = cycles;
+	if (cycles > times->tsc_max)
+		times->tsc_max = cycles;
+}
 
 int
 lf_fuzz_reset(struct lf_fuzz *fuzz, struct lf_error *error)
@@ -280,13 +332,18 @@ lf_fuzz_reset(struct lf_fuzz *fuzz, struct lf_error *error)
 
 	if (fuzz->clean)
 		return 0;
+	lap_begin(fuzz);
+	if (fuzz->options.timed)
+		fuzz->reset_tsc = __rdtsc();
 	rc = lf_domain_reset(fuzz->domain, error);
+	lap(fuzz, &fuzz->times.reset_ns);
 	for (i = 0; rc == 0 && i < fuzz->watcher_count; i++) {
 		struct cover *cover = fuzz->watchers[i];
 
 		if (cover->ops->restored != NULL)
 			rc = cover->ops->restored(cover, error);
 	}
+	lap(fuzz, &fuzz->times.coverage_ns);
 	fuzz->clean = rc == 0;
 	return rc;
 }
@@ -335,16 +392,26 @@ lf_fuzz_run(struct lf_fuzz *fuzz, const void *input, size_t len,
 		    "buffer of %zu",
 		    len, lf_fuzz_input_max(fuzz));
 	ret_outcome->exits = 0;
+	ret_outcome->address = 0;
 	rc = lf_fuzz_reset(fuzz, error);
 	if (rc < 0)
 		return rc;
 	fuzz->clean = false;
 	atomic_fetch_add(&fuzz->phase, 1);
+	lap_begin(fuzz);
 	rc = fuzz_input_put(fuzz, input, len, error);
+	lap(fuzz, &fuzz->times.inject_ns);
 	if (rc == 0)
 		rc = begin(fuzz, error);
+	lap(fuzz, &fuzz->times.coverage_ns);
+	note_tsc(fuzz);
 	if (rc == 0)
 		rc = run_to_end(fuzz, ret_outcome, error);
+	lap(fuzz, &fuzz->times.run_ns);
 	atomic_fetch_add(&fuzz->phase, 1);
-	return rc == 0 ? end(fuzz, error) : rc;
+	if (rc == 0)
+		rc = end(fuzz, error);
+	lap(fuzz, &fuzz->times.coverage_ns);
+	fuzz->times.runs++;
+	return rc;
 }

@@ -25,6 +25,7 @@ void
 lf_fuzz_options_init(struct lf_fuzz_options *options)
 {
 	*options = (struct lf_fuzz_options){
+	    .reset_groups = LF_RESET_ALL,
 	    .input_register = LF_FUZZ_REG_NONE,
 	    .size_register = LF_FUZZ_REG_NONE,
 	};
@@ -36,6 +37,8 @@ fork_options(const struct lf_fuzz *fuzz, struct lf_fork_options *options)
 	lf_fork_options_init(options);
 	options->interrupts = fuzz->options.interrupts;
 	options->io_policy = LF_IO_STOP;
+	if (fuzz->options.reset_groups != 0)
+		options->reset_groups = fuzz->options.reset_groups;
 	options->verify_every = fuzz->options.verify_every;
 	options->ring_entries = fuzz->options.ring_entries;
 	options->launcher = fuzz->options.launcher;
@@ -240,6 +243,16 @@ size_t
 lf_fuzz_input_max(const struct lf_fuzz *fuzz)
 {
 	return fuzz->input.capacity - fuzz->input.prefix;
+}
+
+int
+lf_fuzz_times(const struct lf_fuzz *fuzz, struct lf_fuzz_times *ret_times,
+    struct lf_error *error)
+{
+	if (!fuzz->options.timed)
+		return error_set(error, EINVAL, "the session is not timed");
+	*ret_times = fuzz->times;
+	return 0;
 }
 
 uint8_t *

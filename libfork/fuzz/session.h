@@ -63,6 +63,10 @@ struct lf_fuzz {
 	void *own_map;          /* mapped by us */
 	size_t own_map_bytes;
 
+	struct lf_fuzz_times times; /* kept when options.timed */
+	uint64_t lap_ns;            /* when the last part ended */
+	uint64_t reset_tsc;         /* at the beginning of the last reset */
+
 	/*
 	 * Odd while a run is under way, and another number for each. Whoever
 	 * wants to end a run writes its number to `end_run`, then stops the

@@ -114,6 +114,12 @@ struct lf_fuzz_options {
 	unsigned ring_entries;        /* as in lf_fork_options */
 	struct lf_launcher *launcher; /* as in lf_fork_options */
 	struct lf_pool *pool;         /* as in lf_fork_options */
+	/*
+	 * What a reset brings back (LF_RESET_...); 0: everything. A program
+	 * that only has user mode cannot change the rest.
+	 */
+	unsigned reset_groups;
+	bool timed; /* keep lf_fuzz_times */
 };
 
 /* The defaults: no input, no stop, no coverage, everything else a crash. */
@@ -145,7 +151,8 @@ struct lf_fuzz_outcome {
 	enum lf_fuzz_result result;
 	/* One line: "harness: stop", "triple fault at 0x...". */
 	char what[LF_FUZZ_WHAT_MAX];
-	uint64_t exits; /* VM exits of this run */
+	uint64_t address; /* where the target stood; 0: not known */
+	uint64_t exits;   /* VM exits of this run */
 };
 
 /*
@@ -177,6 +184,24 @@ LF_API void lf_fuzz_interrupt(struct lf_fuzz *fuzz);
 
 /* How long an input may be now. */
 LF_API size_t lf_fuzz_input_max(const struct lf_fuzz *fuzz);
+
+/* Where the time went, in nanoseconds since the session was made. */
+struct lf_fuzz_times {
+	uint64_t runs;
+	uint64_t inject_ns;   /* input and size into the guest */
+	uint64_t coverage_ns; /* watchers, before and after */
+	uint64_t run_ns;      /* the guest, and its exits */
+	uint64_t reset_ns;
+	/*
+	 * From the beginning of a reset, which sets the guest's TSC back, to
+	 * that of the run, in host TSC cycles: the guest sees these.
+	 */
+	uint64_t tsc_min, tsc_max;
+};
+
+/* -EINVAL when the session is not timed. */
+LF_API int lf_fuzz_times(const struct lf_fuzz *fuzz,
+    struct lf_fuzz_times *ret_times, struct lf_error *error);
 
 /* The coverage map and its size; NULL and 0 without. */
 LF_API uint8_t *lf_fuzz_map(const struct lf_fuzz *fuzz, size_t *ret_bytes);

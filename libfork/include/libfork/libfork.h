@@ -6,6 +6,7 @@
 #ifndef LIBFORK_LIBFORK_H
 #define LIBFORK_LIBFORK_H
 
+#include <libfork/afl.h>
 #include <libfork/dm_pool.h>
 #include <libfork/domain.h>
 #include <libfork/error.h>
