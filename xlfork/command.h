@@ -29,7 +29,7 @@ enum exit_status {
 #define COMMAND_EREPORTED 4097
 #define COMMAND_ETROUBLE  4098
 
-#define OPTIONS_MAX       16
+#define OPTIONS_MAX       24
 
 struct option_spec {
 	char letter;          /* 0: has none */
@@ -107,6 +107,7 @@ extern const struct command domain_commands[];
 extern const struct command look_commands[];
 extern const struct command fork_commands[];
 extern const struct command devstate_commands[];
+extern const struct command fuzz_commands[];
 extern const struct command host_commands[];
 
 #endif

@@ -15,6 +15,7 @@ xlfork_libxlfork_la_SOURCES = \
 	xlfork/commands_fork.c \
 	xlfork/commands_freeze.c \
 	xlfork/commands_freeze.h \
+	xlfork/commands_fuzz.c \
 	xlfork/commands_host.c \
 	xlfork/commands_look.c \
 	xlfork/config_file.c \
@@ -31,6 +32,11 @@ xlfork_libxlfork_la_SOURCES = \
 	xlfork/doctor_programs.c \
 	xlfork/domain_table.c \
 	xlfork/domain_table.h \
+	xlfork/fuzz_bench.c \
+	xlfork/fuzz_modes.c \
+	xlfork/fuzz_modes.h \
+	xlfork/fuzz_target.c \
+	xlfork/fuzz_target.h \
 	xlfork/help.c \
 	xlfork/help.h \
 	xlfork/output.c \

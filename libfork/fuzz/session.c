@@ -82,7 +82,9 @@ make_coverage(struct lf_fuzz *fuzz, struct lf_error *error)
 	const struct lf_fuzz_options *options = &fuzz->options;
 	int rc;
 
-	if (options->coverage == LF_FUZZ_COVERAGE_NONE)
+	if (options->coverage == LF_FUZZ_COVERAGE_NONE ||
+	    (options->coverage == LF_FUZZ_COVERAGE_DEFAULT &&
+		options->map_address == 0))
 		return 0;
 	if (options->map_address == 0 || options->map_bytes == 0)
 		return error_set(error, EINVAL,
@@ -218,6 +220,26 @@ lf_fuzz_open(struct lf_snapshot *snapshot,
 		return rc;
 	}
 	*ret_fuzz = fuzz;
+	return 0;
+}
+
+int
+lf_fuzz_open_beside(const struct lf_fuzz *fuzz, struct lf_fuzz **ret_fuzz,
+    struct lf_error *error)
+{
+	struct lf_fuzz_options options = fuzz->options;
+	struct lf_fuzz *beside;
+	int rc;
+
+	/* What the harness said is in the options by now. */
+	options.harness = false;
+	options.map = NULL;
+	options.keep_map = false;
+	rc = lf_fuzz_open(fuzz->start, &options, &beside, error);
+	if (rc < 0)
+		return rc;
+	beside->input.prefix = fuzz->input.prefix;
+	*ret_fuzz = beside;
 	return 0;
 }
 

@@ -55,7 +55,7 @@ take_harness(struct lf_fuzz *fuzz, uint64_t address, struct lf_error *error)
 		options->map_address = le64toh(harness.map);
 		if (options->map_bytes == 0)
 			options->map_bytes = le64toh(harness.map_bytes);
-		else if (options->coverage == LF_FUZZ_COVERAGE_SHARED &&
+		else if (options->coverage != LF_FUZZ_COVERAGE_NONE &&
 			 options->map_bytes < le64toh(harness.map_bytes))
 			return error_set(error, ENOSPC,
 			    "the target's coverage map has %" PRIu64

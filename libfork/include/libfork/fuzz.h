@@ -49,6 +49,7 @@ enum lf_fuzz_register {
 };
 
 enum lf_fuzz_coverage {
+	LF_FUZZ_COVERAGE_DEFAULT, /* SHARED where a harness has a map */
 	LF_FUZZ_COVERAGE_NONE,
 	LF_FUZZ_COVERAGE_SHARED, /* the target counts in `map` by itself */
 };
@@ -134,6 +135,13 @@ LF_API void lf_fuzz_options_init(struct lf_fuzz_options *options);
 LF_API int lf_fuzz_open(struct lf_snapshot *snapshot,
     const struct lf_fuzz_options *options, struct lf_fuzz **ret_fuzz,
     struct lf_error *error);
+
+/*
+ * Another session at the start point of `fuzz`, with the same options and a
+ * map of its own, for another thread. `fuzz` must not be running.
+ */
+LF_API int lf_fuzz_open_beside(const struct lf_fuzz *fuzz,
+    struct lf_fuzz **ret_fuzz, struct lf_error *error);
 
 /* Ends the session and its fork. NULL is allowed. */
 LF_API void lf_fuzz_close(struct lf_fuzz *fuzz);

@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * xlfork fuzz: being AFL++'s target, or running inputs alone.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include <libfork/afl.h>
+#include <libfork/fuzz.h>
+#include <libfork/symbols.h>
+
+#include "base/error.h"
+#include "xlfork/command.h"
+#include "xlfork/fuzz_modes.h"
+#include "xlfork/fuzz_target.h"
+
+#define WORKERS_MAX 256
+#define SECONDS_MAX 86400
+#define TIMEOUT_MAX 3600000
+#define MEMORY_MAX  256
+
+/* Alone, a run that takes longer hangs. AFL++ has a limit of its own (-t). */
+#define TIMEOUT_MS 1000
+
+enum {
+	FUZZ_PROGRAM,
+	FUZZ_MEMORY,
+	FUZZ_INPUT,
+	FUZZ_REPLAY,
+	FUZZ_BENCH,
+	FUZZ_WORKERS,
+	FUZZ_BUFFER,
+	FUZZ_MAX_SIZE,
+	FUZZ_SIZE,
+	FUZZ_EXITS,
+	FUZZ_TIMEOUT,
+	FUZZ_IO,
+	FUZZ_COVERAGE,
+	FUZZ_PREFIX,
+	FUZZ_VERIFY,
+	FUZZ_JSON,
+};
+
+static const struct option_spec fuzz_options[] = {
+    [FUZZ_PROGRAM] = {'p', "program", "FILE",
+	"fuzz a program without operating system, an ELF file", false},
+    [FUZZ_MEMORY] = {0, "memory", "MIB", "memory of the program (64)", false},
+    [FUZZ_INPUT] = {'i', "input", "FILE",
+	"run this input once and report; under AFL++: its file (@@)", false},
+    [FUZZ_REPLAY] = {'r', "replay", "DIR", "run every input in a directory",
+	false},
+    [FUZZ_BENCH] = {'b', "bench", "SECONDS",
+	"run --input again and again and say where the time goes", false},
+    [FUZZ_WORKERS] = {'n', "workers", "N",
+	"... in N threads, each on a core, that share the snapshot", false},
+    [FUZZ_BUFFER] = {0, "buffer", "PLACE",
+	"where inputs go: an address, a symbol or a register", false},
+    [FUZZ_MAX_SIZE] = {0, "max-size", "BYTES", "how much fits there", false},
+    [FUZZ_SIZE] = {0, "size", "PLACE",
+	"where an input's size goes: a register, or ADDRESS:4, ADDRESS:8",
+	false},
+    [FUZZ_EXITS] = {0, "exits", "N", "more VM exits in a run are a hang",
+	false},
+    [FUZZ_TIMEOUT] = {'t', "timeout", "MS", "longer runs are a hang (1000)",
+	false},
+    [FUZZ_IO] = {0, "io", "crash|stop|ignore",
+	"what an access to a device does (crash)", false},
+    [FUZZ_COVERAGE] = {'c', "coverage", "none|shared",
+	"shared: the target counts, in a map of its harness", false},
+    [FUZZ_PREFIX] = {0, "prefix", "FILE",
+	"go through this beginning of the input once, fuzz what follows",
+	false},
+    [FUZZ_VERIFY] = {0, "verify", "N",
+	"check every N-th reset against the snapshot", false},
+    [FUZZ_JSON] = {'j', "json", NULL, "print --bench as JSON", false},
+    OPTION_END,
+};
+
+/* --- options --- */
+
+static int
+number(const struct invocation *call, unsigned option, unsigned long max,
+    unsigned long otherwise, unsigned long *ret_number, struct lf_error *error)
+{
+	*ret_number = otherwise;
+	return call->given[option]
+		   ? option_number(call, option, 1, max, ret_number, error)
+		   : 0;
+}
+
+/* A word's place in a list, or -COMMAND_EUSAGE. */
+static int
+choice(const struct invocation *call, unsigned option, const char *const *words,
+    struct lf_error *error)
+{
+	unsigned i;
+
+	if (!call->given[option])
+		return 0;
+	for (i = 0; words[i] != NULL; i++)
+		if (strcmp(words[i], call->value[option]) == 0)
+			return (int)i;
+	return usage_error(call, error, "--%s '%.32s' is not one of %s",
+	    fuzz_options[option].name, call->value[option],
+	    fuzz_options[option].argument);
+}
+
+static enum lf_fuzz_register
+find_register(const char *name)
+{
+	static const char *const names[] = {"rax", "rcx", "rdx", "rbx", "rsp",
+	    "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
+	    "r15"};
+	unsigned i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcasecmp(names[i], name) == 0)
+			return (enum lf_fuzz_register)i;
+	return LF_FUZZ_REG_NONE;
+}
+
+static int
+take_buffer(const struct invocation *call, const struct fuzz_target *target,
+    struct lf_fuzz_options *options, struct lf_error *error)
+{
+	const char *place = call->value[FUZZ_BUFFER];
+	unsigned long bytes;
+	int rc;
+
+	options->harness = place == NULL;
+	rc = number(call, FUZZ_MAX_SIZE, 256UL << 20, 0, &bytes, error);
+	if (rc < 0)
+		return rc;
+	options->input_max = bytes;
+	if (place == NULL)
+		return 0;
+	if (bytes == 0)
+		return usage_error(call, error,
+		    "--buffer needs --max-size: how much fits there");
+	options->input_register = find_register(place);
+	if (options->input_register != LF_FUZZ_REG_NONE)
+		return 0;
+	rc = lf_symbols_resolve(
+	    target->symbols, place, &options->input_address, error);
+	return rc < 0 ? error_prefix(error, rc, "--buffer") : 0;
+}
+
+static int
+take_size(const struct invocation *call, const struct fuzz_target *target,
+    struct lf_fuzz_options *options, struct lf_error *error)
+{
+	const char *place = call->value[FUZZ_SIZE];
+	char address[256];
+	const char *colon;
+	int rc;
+
+	if (place == NULL)
+		return 0;
+	if (options->harness)
+		return usage_error(call, error,
+		    "--size without --buffer: the harness has its own");
+	options->size_register = find_register(place);
+	if (options->size_register != LF_FUZZ_REG_NONE)
+		return 0;
+	colon = strrchr(place, ':');
+	if (colon == NULL ||
+	    (strcmp(colon, ":4") != 0 && strcmp(colon, ":8") != 0))
+		return usage_error(call, error,
+		    "--size '%.64s' is no register and does not end in :4 or "
+		    ":8",
+		    place);
+	options->size_bytes = (unsigned)(colon[1] - '0');
+	snprintf(address, sizeof(address), "%.*s", (int)(colon - place), place);
+	rc = lf_symbols_resolve(
+	    target->symbols, address, &options->size_address, error);
+	return rc < 0 ? error_prefix(error, rc, "--size") : 0;
+}
+
+static int
+take_options(const struct invocation *call, const struct fuzz_target *target,
+    struct lf_fuzz_options *options, struct lf_error *error)
+{
+	static const char *const io_words[] = {"crash", "stop", "ignore", NULL};
+	static const char *const coverage_words[] = {"none", "shared", NULL};
+	unsigned long timeout, exits, verify;
+	int rc;
+
+	lf_fuzz_options_init(options);
+	options->launcher = target->launcher;
+	options->reset_groups = target->reset_groups;
+	rc = take_buffer(call, target, options, error);
+	if (rc == 0)
+		rc = take_size(call, target, options, error);
+	if (rc == 0)
+		rc = number(call, FUZZ_TIMEOUT, TIMEOUT_MAX, TIMEOUT_MS,
+		    &timeout, error);
+	if (rc == 0)
+		rc = number(call, FUZZ_EXITS, 1UL << 30, 0, &exits, error);
+	if (rc == 0)
+		rc = number(call, FUZZ_VERIFY, 1UL << 30, 0, &verify, error);
+	if (rc < 0)
+		return rc;
+	options->timeout_ms = (unsigned)timeout;
+	options->exits_max = exits;
+	options->verify_every = (unsigned)verify;
+	rc = choice(call, FUZZ_IO, io_words, error);
+	if (rc < 0)
+		return rc;
+	options->io = (enum lf_fuzz_io)rc;
+	rc = choice(call, FUZZ_COVERAGE, coverage_words, error);
+	if (rc < 0)
+		return rc;
+	if (call->given[FUZZ_COVERAGE])
+		options->coverage =
+		    rc == 0 ? LF_FUZZ_COVERAGE_NONE : LF_FUZZ_COVERAGE_SHARED;
+	return 0;
+}
+
+/* --- what is to be done --- */
+
+static int
+take_prefix(const char *path, struct lf_fuzz *fuzz, struct lf_error *error)
+{
+	struct fuzz_file prefix = {.bytes = NULL};
+	int rc;
+
+	if (path == NULL)
+		return 0;
+	rc = fuzz_file_read(path, &prefix, error);
+	if (rc == 0)
+		rc = lf_fuzz_prefix(fuzz, prefix.bytes, prefix.len, error);
+	fuzz_file_done(&prefix);
+	return rc;
+}
+
+static int
+alone(const struct invocation *call, const struct fuzz_target *target,
+    struct lf_fuzz *fuzz, struct lf_error *error)
+{
+	struct fuzz_bench bench = {
+	    .path = call->value[FUZZ_INPUT],
+	    .json = call->given[FUZZ_JSON],
+	};
+	unsigned long seconds, workers;
+	int rc;
+
+	if (call->given[FUZZ_REPLAY])
+		return fuzz_replay(
+		    fuzz, target, call->value[FUZZ_REPLAY], error);
+	if (!call->given[FUZZ_BENCH])
+		return fuzz_input(fuzz, target, call->value[FUZZ_INPUT], error);
+	rc = number(call, FUZZ_BENCH, SECONDS_MAX, 1, &seconds, error);
+	if (rc == 0)
+		rc =
+		    number(call, FUZZ_WORKERS, WORKERS_MAX, 1, &workers, error);
+	if (rc < 0)
+		return rc;
+	bench.seconds = (unsigned)seconds;
+	bench.workers = (unsigned)workers;
+	return fuzz_bench(fuzz, &bench, error);
+}
+
+/* Words that make no sense are found before anything is opened. */
+static int
+check_words(
+    const struct invocation *call, bool under_afl, struct lf_error *error)
+{
+	if (call->given[FUZZ_PROGRAM] == (call->word_count == 1))
+		return usage_error(call, error,
+		    call->word_count == 1
+			? "a DOMAIN and --program are two targets"
+			: "nothing to fuzz: name a DOMAIN or a --program");
+	if (call->given[FUZZ_MEMORY] && !call->given[FUZZ_PROGRAM])
+		return usage_error(
+		    call, error, "--memory is for a --program only");
+	if (call->given[FUZZ_REPLAY] &&
+	    (call->given[FUZZ_BENCH] || call->given[FUZZ_INPUT]))
+		return usage_error(call, error,
+		    "--replay goes with neither --input nor --bench");
+	if (call->given[FUZZ_BENCH] && !call->given[FUZZ_INPUT])
+		return usage_error(
+		    call, error, "--bench needs an --input to run");
+	if ((call->given[FUZZ_WORKERS] || call->given[FUZZ_JSON]) &&
+	    !call->given[FUZZ_BENCH])
+		return usage_error(
+		    call, error, "--workers and --json are for --bench");
+	if (under_afl || call->given[FUZZ_REPLAY] || call->given[FUZZ_INPUT])
+		return 0;
+	return usage_error(call, error,
+	    "nothing to run: start it by afl-fuzz, or give --input or "
+	    "--replay");
+}
+
+static int
+open_target(const struct invocation *call, struct fuzz_target *target,
+    struct lf_error *error)
+{
+	unsigned long memory;
+	int rc;
+
+	if (!call->given[FUZZ_PROGRAM])
+		return fuzz_target_domain(call->words[0], target, error);
+	rc = number(call, FUZZ_MEMORY, MEMORY_MAX, 0, &memory, error);
+	return rc == 0 ? fuzz_target_program(call->value[FUZZ_PROGRAM],
+			     (unsigned)memory, target, error)
+		       : rc;
+}
+
+/* A session for AFL++, in its map. */
+static int
+serve_afl(const struct invocation *call, struct lf_afl *afl,
+    const struct fuzz_target *target, struct lf_fuzz_options *options,
+    struct lf_error *error)
+{
+	struct lf_fuzz *fuzz = NULL;
+	int rc;
+
+	options->map = lf_afl_map(afl, &options->map_bytes);
+	options->keep_map = true;
+	/* AFL++ decides what takes too long, unless the user does. */
+	if (!call->given[FUZZ_TIMEOUT])
+		options->timeout_ms = 0;
+	rc = lf_fuzz_open(target->snapshot, options, &fuzz, error);
+	if (rc == 0)
+		rc = take_prefix(call->value[FUZZ_PREFIX], fuzz, error);
+	if (rc < 0)
+		lf_afl_refuse(afl, rc);
+	else
+		rc = lf_afl_serve(
+		    afl, fuzz, call->value[FUZZ_INPUT], NULL, 0, error);
+	lf_fuzz_close(fuzz);
+	return rc;
+}
+
+static int
+fuzz_with(const struct invocation *call, struct lf_afl *afl,
+    const struct fuzz_target *target, struct lf_error *error)
+{
+	struct lf_fuzz_options options;
+	struct lf_fuzz *fuzz = NULL;
+	int rc = take_options(call, target, &options, error);
+
+	if (rc < 0)
+		return rc;
+	if (afl != NULL)
+		return serve_afl(call, afl, target, &options, error);
+	options.timed = call->given[FUZZ_BENCH];
+	rc = lf_fuzz_open(target->snapshot, &options, &fuzz, error);
+	if (rc == 0)
+		rc = take_prefix(call->value[FUZZ_PREFIX], fuzz, error);
+	if (rc == 0)
+		rc = alone(call, target, fuzz, error);
+	lf_fuzz_close(fuzz);
+	return rc;
+}
+
+static int
+fuzz(const struct invocation *call, struct lf_error *error)
+{
+	struct fuzz_target target = FUZZ_TARGET_NONE;
+	struct lf_afl *afl = NULL;
+	int rc = lf_afl_connect(&afl, error);
+
+	if (rc < 0)
+		return rc;
+	rc = check_words(call, afl != NULL, error);
+	if (rc == 0)
+		rc = open_target(call, &target, error);
+	if (rc == 0)
+		rc = fuzz_with(call, afl, &target, error);
+	fuzz_target_done(&target);
+	lf_afl_free(afl);
+	return rc;
+}
+
+const struct command fuzz_commands[] = {
+    {"fuzz", fuzz, fuzz_options, "[DOMAIN]", 0, 1,
+	"run inputs in a fork that is reset for each of them",
+	"Started by AFL++ (afl-fuzz ... -- xlfork fuzz ...) it is AFL++'s "
+	"target; with --input or --replay it runs inputs and reports. Without "
+	"--buffer the target has a harness (xlfork-harness.h) that says where "
+	"inputs go. The exit status is 1 when a run crashed or hung."},
+    {.name = NULL},
+};
