@@ -3,6 +3,7 @@
  * xlfork fuzz: being AFL++'s target, or running inputs alone.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -332,6 +333,10 @@ serve_afl(const struct invocation *call, struct lf_afl *afl,
 		rc = lf_afl_serve(
 		    afl, fuzz, call->value[FUZZ_INPUT], NULL, 0, error);
 	lf_fuzz_close(fuzz);
+	if (rc > 0) {
+		signal(SIGSEGV, SIG_DFL);
+		raise(SIGSEGV);
+	}
 	return rc;
 }
 
@@ -362,8 +367,11 @@ fuzz(const struct invocation *call, struct lf_error *error)
 {
 	struct fuzz_target target = FUZZ_TARGET_NONE;
 	struct lf_afl *afl = NULL;
-	int rc = lf_afl_connect(&afl, error);
+	int rc = 0;
 
+	/* That this name is in the file is how afl-fuzz knows a target. */
+	if (getenv("__AFL_SHM_ID") != NULL)
+		rc = lf_afl_connect(&afl, error);
 	if (rc < 0)
 		return rc;
 	rc = check_words(call, afl != NULL, error);

@@ -58,14 +58,26 @@ attach(const char *variable, bool writable, uint8_t **ret_memory,
 	return 1;
 }
 
+/*
+ * AFL++ removes its shared memory when it ends; killed, it cannot. It is gone
+ * when the control pipe ends, as it would have killed this process first.
+ */
+static void
+remove_orphan(const char *variable)
+{
+	const char *text = getenv(variable);
+
+	if (text != NULL)
+		shmctl(atoi(text), IPC_RMID, NULL);
+}
+
 int
 lf_afl_connect(struct lf_afl **ret_afl, struct lf_error *error)
 {
 	struct lf_afl *afl;
 	int rc;
 
-	if (getenv(ENV_MAP) == NULL || fcntl(AFL_CONTROL_FD, F_GETFD) < 0 ||
-	    fcntl(AFL_STATUS_FD, F_GETFD) < 0)
+	if (getenv(ENV_MAP) == NULL)
 		return 0;
 	afl = sys.calloc(1, sizeof(*afl));
 	if (afl == NULL)
@@ -75,7 +87,9 @@ lf_afl_connect(struct lf_afl **ret_afl, struct lf_error *error)
 		lf_afl_free(afl);
 		return rc;
 	}
-	afl->offers_input = getenv(ENV_INPUT) != NULL;
+	afl->once = fcntl(AFL_CONTROL_FD, F_GETFD) < 0 ||
+		    fcntl(AFL_STATUS_FD, F_GETFD) < 0;
+	afl->offers_input = !afl->once && getenv(ENV_INPUT) != NULL;
 	*ret_afl = afl;
 	return 1;
 }
@@ -104,8 +118,8 @@ lf_afl_refuse(struct lf_afl *afl, int code)
 {
 	const uint32_t word = afl_handshake_refusal(code);
 
-	(void)afl;
-	afl_write(AFL_STATUS_FD, &word, sizeof(word), NULL);
+	if (!afl->once)
+		afl_write(AFL_STATUS_FD, &word, sizeof(word), NULL);
 }
 
 /* --- inputs --- */
@@ -260,6 +274,30 @@ serve(struct lf_afl *afl, struct lf_fuzz *fuzz, struct source *source,
 	}
 }
 
+/* AFL++ wants one run, and no conversation. */
+static int
+run_once(struct lf_afl *afl, struct lf_fuzz *fuzz, const char *input_path,
+    struct lf_error *error)
+{
+	struct lf_fuzz_outcome outcome;
+	struct source source;
+	const uint8_t *bytes;
+	size_t len;
+	int rc = source_init(&source, afl, fuzz, false, input_path, error);
+
+	if (rc == 0)
+		rc = next_input(&source, &bytes, &len, error);
+	if (rc == 0)
+		rc = lf_fuzz_run(fuzz, bytes, len, &outcome, error);
+	free(source.buffer);
+	if (rc < 0)
+		return rc;
+	/* It kills this process when it thinks that this takes too long. */
+	while (outcome.result == LF_FUZZ_HANG)
+		pause();
+	return outcome.result == LF_FUZZ_CRASH;
+}
+
 int
 lf_afl_serve(struct lf_afl *afl, struct lf_fuzz *fuzz, const char *input_path,
     const void *dictionary, size_t dictionary_len, struct lf_error *error)
@@ -275,6 +313,8 @@ lf_afl_serve(struct lf_afl *afl, struct lf_fuzz *fuzz, const char *input_path,
 
 	if (error == NULL)
 		error = &own;
+	if (afl->once)
+		return run_once(afl, fuzz, input_path, error);
 	signal(SIGPIPE, SIG_IGN);
 	lf_fuzz_map(fuzz, &terms.map_bytes);
 	rc = afl_child_start(&afl->child, fuzz, AFL_CONTROL_FD, error);
@@ -286,6 +326,10 @@ lf_afl_serve(struct lf_afl *afl, struct lf_fuzz *fuzz, const char *input_path,
 		    &source, afl, fuzz, terms.shared_input, input_path, error);
 	if (rc == 0)
 		rc = serve(afl, fuzz, &source, error);
+	if (rc == 0 || rc == -EPIPE) {
+		remove_orphan(ENV_MAP);
+		remove_orphan(ENV_INPUT);
+	}
 	afl_child_end(&afl->child);
 	free(source.buffer);
 	return rc;

@@ -42,6 +42,7 @@ struct lf_afl {
 	size_t map_bytes;
 	const uint8_t *input; /* attached: length, then bytes; NULL: none */
 	size_t input_bytes;
+	bool once;         /* no fork server is wanted, only one run */
 	bool offers_input; /* there is shared memory for test cases */
 	struct afl_child child;
 };

@@ -86,3 +86,7 @@ check_PROGRAMS += $(fuzz_entries)
 TESTS += $(fuzz_entries)
 endif
 EXTRA_DIST += tests/fuzz/replay.c tests/fuzz/corpus
+
+# AFL++'s programs with xlfork as their target.
+dist_check_SCRIPTS += tests/fuzz/test-afl.sh
+TESTS += tests/fuzz/test-afl.sh

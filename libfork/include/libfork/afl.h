@@ -43,6 +43,8 @@ LF_API void lf_afl_refuse(struct lf_afl *afl, int code);
 
 /*
  * Introduces itself and then runs what AFL++ gives, until that is gone: 0.
+ * Where AFL++ wants no fork server (afl-showmap with one input), runs once: 1
+ * after a crash, which is to be told by dying of a signal.
  * Test cases come by shared memory or, where AFL++ does not want that, from
  * the file `input_path`, NULL: standard input. A run that AFL++ declares a
  * time-out is interrupted. `dictionary` (AFL++'s form: length byte, token ...;
