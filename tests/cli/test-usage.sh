@@ -282,5 +282,5 @@ completes 'yes' xlfork fork-vm --launch-dm y
 completes "$dir/out" xlfork create "$dir/o"
 completes "$dir/out" xlfork save-devstate web "$dir/o"
 completes '' xlfork pause w
-completes 'fork-vm freeze' xlfork help f
+completes 'fork-vm freeze fuzz' xlfork help f
 echo "1..$count"
