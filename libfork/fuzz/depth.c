@@ -23,7 +23,8 @@ read_consumed(struct lf_fuzz *fuzz, const struct lf_exit *exit,
 
 	if (rc == 0)
 		rc = lf_vcpu_read_regs(fuzz->domain, exit->vcpu, &regs, error);
-	*ret_bytes = regs.rdi;
+	if (rc == 0)
+		*ret_bytes = regs.rdi;
 	return rc;
 }
 

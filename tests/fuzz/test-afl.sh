@@ -7,6 +7,7 @@ set -u
 programs=$top_builddir/tests/guest/fuzz
 dir=$(mktemp -d "${TMPDIR:-/tmp}/xlfork-afl.XXXXXX")
 pids=()
+# shellcheck disable=SC2317 # called by trap
 cleanup() {
 	local pid
 	for pid in "${pids[@]}"; do
