@@ -8,6 +8,7 @@ EXTRA_DIST += docs/architecture.md docs/performance.md docs/testing.md
 dist_man_MANS += \
 	docs/man/libfork.3 \
 	docs/man/lf_dm_pool_new.3 \
+	docs/man/lf_crash.3 \
 	docs/man/lf_domain_fork.3 \
 	docs/man/lf_domain_reset.3 \
 	docs/man/lf_domain_run.3 \

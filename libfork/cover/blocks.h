@@ -57,6 +57,10 @@ int blocks_spec_add_range(struct blocks_spec *spec, const char *text,
 int blocks_spec_add_symbol(struct blocks_spec *spec, const char *name,
     const struct lf_symbols *symbols, struct lf_error *error);
 
+/* A range where there is a '-' or '+' in `text`, else a symbol. */
+int blocks_spec_add(struct blocks_spec *spec, const char *text,
+    const struct lf_symbols *symbols, struct lf_error *error);
+
 /*
  * Finds the blocks of the ranges, from these entries on. Entries outside of
  * all ranges are not followed. -ENOENT: there is no code at all; -E2BIG.
@@ -70,7 +74,7 @@ int blocks_find(const struct blocks_spec *spec, const uint64_t *entries,
  * and what follows a '#' do not count. Nothing is decoded: each block is known
  * by its start only, and no branches are. -EBADMSG names the line.
  */
-int blocks_read(int fd, const char *name, const struct lf_symbols *symbols,
+int blocks_read(const char *path, const struct lf_symbols *symbols,
     struct blocks **ret_blocks, struct lf_error *error);
 
 void blocks_free(struct blocks *blocks);

@@ -5,6 +5,7 @@
 #include "cover/blocks_table.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -245,6 +246,15 @@ blocks_spec_add_symbol(struct blocks_spec *spec, const char *name,
 	return add_range(spec, symbol.address, end, name, error);
 }
 
+int
+blocks_spec_add(struct blocks_spec *spec, const char *text,
+    const struct lf_symbols *symbols, struct lf_error *error)
+{
+	return strpbrk(text, "-+") != NULL
+		   ? blocks_spec_add_range(spec, text, symbols, error)
+		   : blocks_spec_add_symbol(spec, text, symbols, error);
+}
+
 /* --- lists --- */
 
 static int
@@ -331,17 +341,21 @@ read_all(int fd, const char *name, char **ret_text, struct lf_error *error)
 }
 
 int
-blocks_read(int fd, const char *name, const struct lf_symbols *symbols,
+blocks_read(const char *path, const struct lf_symbols *symbols,
     struct blocks **ret_blocks, struct lf_error *error)
 {
 	static const struct blocks_spec none;
+	cleanup_close int fd = -1;
 	cleanup_free char *text = NULL;
 	struct blocks *blocks = NULL;
 	char *line, *rest;
 	unsigned number = 0;
 	int rc;
 
-	rc = read_all(fd, name, &text, error);
+	fd = sys.open(path, O_RDONLY | O_CLOEXEC, 0);
+	if (fd < 0)
+		return error_sys(error, errno, "cannot open '%s'", path);
+	rc = read_all(fd, path, &text, error);
 	if (rc == 0)
 		rc = blocks_new(&none, &blocks, error);
 	for (rest = text; rc == 0 && (line = strsep(&rest, "\n")) != NULL;) {
@@ -349,10 +363,10 @@ blocks_read(int fd, const char *name, const struct lf_symbols *symbols,
 		rc = add_line(blocks, line, symbols, error);
 		if (rc < 0)
 			rc = error_prefix(error, rc == -ENOMEM ? rc : -EBADMSG,
-			    "%s, line %u", name, number);
+			    "%s, line %u", path, number);
 	}
 	if (rc == 0 && blocks->count == 0)
-		rc = error_set(error, ENODATA, "%s: no block in it", name);
+		rc = error_set(error, ENODATA, "%s: no block in it", path);
 	if (rc < 0) {
 		blocks_free(blocks);
 		return rc;

@@ -83,9 +83,9 @@ cover_code_find(const struct cover_code *code, struct lf_domain *domain,
 	size_t count;
 	int rc;
 
-	if (code->list_name != NULL)
-		return blocks_read(code->list_fd, code->list_name,
-		    code->symbols, ret_blocks, error);
+	if (code->list_path != NULL)
+		return blocks_read(
+		    code->list_path, code->symbols, ret_blocks, error);
 	if (code->spec.range_count == 0)
 		return error_set(error, EINVAL,
 		    "coverage of what? give a range, a symbol or a list of "

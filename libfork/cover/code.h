@@ -25,9 +25,8 @@ int cover_probes_ready(struct cover_probes *probes, struct lf_domain *domain,
     struct lf_error *error);
 
 struct cover_code {
-	struct blocks_spec spec; /* no range: the list */
-	const char *list_name;   /* NULL: no list */
-	int list_fd;
+	struct blocks_spec spec;          /* no range: the list */
+	const char *list_path;            /* file with a list; NULL: none */
 	const struct lf_symbols *symbols; /* NULL: none */
 };
 

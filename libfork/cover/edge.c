@@ -559,7 +559,7 @@ edge_attach(
 		    "edge coverage follows one vCPU, the guest has %u: use "
 		    "block coverage",
 		    lf_snapshot_vcpus(lf_domain_origin(domain)));
-	if (edge->code.list_name != NULL)
+	if (edge->code.list_path != NULL)
 		return error_set(error, EINVAL,
 		    "edge coverage needs a range or a symbol, not a list of "
 		    "blocks");

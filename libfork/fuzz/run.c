@@ -206,6 +206,7 @@ ask_watchers(struct lf_fuzz *fuzz, const struct lf_exit *exit,
 			    cover->ops->name, event.what);
 		case COVER_CRASH:
 			outcome->address = event.address;
+			fuzz->last_context = event.context;
 			return ends(outcome, LF_FUZZ_CRASH, "%s: %s",
 			    cover->ops->name, event.what);
 		default:
@@ -222,6 +223,7 @@ fuzz_on_exit(struct lf_fuzz *fuzz, const struct lf_exit *exit,
 	unsigned mark = harness_mark(exit);
 	int rc;
 
+	fuzz->last_vcpu = exit->vcpu;
 	if (mark != 0)
 		return on_mark(fuzz, mark, exit, outcome, error);
 	if (exit->reason == LF_EXIT_INTERRUPTED)
@@ -349,48 +351,51 @@ lf_fuzz_reset(struct lf_fuzz *fuzz, struct lf_error *error)
 }
 
 static int
-begin(struct lf_fuzz *fuzz, struct lf_error *error)
+begin(struct lf_fuzz *fuzz, const void *input, size_t len, bool again,
+    struct lf_error *error)
 {
 	size_t i;
 	int rc = 0;
 
-	if (fuzz->coverage != NULL && !fuzz->options.keep_map)
+	fuzz->last_context = LF_SINK_PLAIN;
+	if (fuzz->coverage != NULL && (again || !fuzz->options.keep_map))
 		memset(fuzz->coverage->map, 0, fuzz->coverage->map_bytes);
 	for (i = 0; rc == 0 && i < fuzz->watcher_count; i++) {
 		struct cover *cover = fuzz->watchers[i];
 
+		cover->input = input;
+		cover->input_len = len;
 		if (cover->ops->begin != NULL)
 			rc = cover->ops->begin(cover, error);
 	}
 	return rc;
 }
 
+/* COVER_AGAIN when a watcher wants the run to be made once more. */
 static int
 end(struct lf_fuzz *fuzz, struct lf_error *error)
 {
 	size_t i;
-	int rc = 0;
+	int rc = 0, again = 0;
 
-	for (i = 0; rc == 0 && i < fuzz->watcher_count; i++) {
+	for (i = 0; rc >= 0 && i < fuzz->watcher_count; i++) {
 		struct cover *cover = fuzz->watchers[i];
 
 		if (cover->ops->end != NULL)
 			rc = cover->ops->end(cover, error);
+		if (rc == COVER_AGAIN)
+			again = rc;
 	}
-	return rc;
+	return rc < 0 ? rc : again;
 }
 
-int
-lf_fuzz_run(struct lf_fuzz *fuzz, const void *input, size_t len,
+/* From reset to end; COVER_AGAIN: what came out does not count. */
+static int
+run_once(struct lf_fuzz *fuzz, const void *input, size_t len, bool again,
     struct lf_fuzz_outcome *ret_outcome, struct lf_error *error)
 {
 	int rc;
 
-	if (len > lf_fuzz_input_max(fuzz))
-		return error_set(error, EMSGSIZE,
-		    "an input of %zu bytes does not fit into the target's "
-		    "buffer of %zu",
-		    len, lf_fuzz_input_max(fuzz));
 	ret_outcome->exits = 0;
 	ret_outcome->address = 0;
 	rc = lf_fuzz_reset(fuzz, error);
@@ -402,7 +407,7 @@ lf_fuzz_run(struct lf_fuzz *fuzz, const void *input, size_t len,
 	rc = fuzz_input_put(fuzz, input, len, error);
 	lap(fuzz, &fuzz->times.inject_ns);
 	if (rc == 0)
-		rc = begin(fuzz, error);
+		rc = begin(fuzz, input, len, again, error);
 	lap(fuzz, &fuzz->times.coverage_ns);
 	note_tsc(fuzz);
 	if (rc == 0)
@@ -414,4 +419,43 @@ lf_fuzz_run(struct lf_fuzz *fuzz, const void *input, size_t len,
 	lap(fuzz, &fuzz->times.coverage_ns);
 	fuzz->times.runs++;
 	return rc;
+}
+
+int
+lf_fuzz_run(struct lf_fuzz *fuzz, const void *input, size_t len,
+    struct lf_fuzz_outcome *ret_outcome, struct lf_error *error)
+{
+	bool again = false;
+	int rc;
+
+	if (len > lf_fuzz_input_max(fuzz))
+		return error_set(error, EMSGSIZE,
+		    "an input of %zu bytes does not fit into the target's "
+		    "buffer of %zu",
+		    len, lf_fuzz_input_max(fuzz));
+	do {
+		rc = run_once(fuzz, input, len, again, ret_outcome, error);
+		again = rc == COVER_AGAIN;
+	} while (again);
+	if (rc == 0 && ret_outcome->result == LF_FUZZ_CRASH &&
+	    fuzz->options.on_crash != NULL)
+		fuzz->options.on_crash(fuzz->options.on_crash_opaque, fuzz,
+		    ret_outcome, input, len);
+	return rc;
+}
+
+int
+lf_fuzz_crash(struct lf_fuzz *fuzz, const struct lf_fuzz_outcome *outcome,
+    const struct lf_symbols *symbols, struct lf_kernel *kernel,
+    struct lf_crash **ret_crash, struct lf_error *error)
+{
+	const struct lf_crash_options options = {
+	    .what = outcome->what,
+	    .vcpu = fuzz->last_vcpu,
+	    .context = fuzz->last_context,
+	    .symbols = symbols,
+	    .kernel = kernel,
+	};
+
+	return lf_crash_new(fuzz->domain, &options, ret_crash, error);
 }

@@ -6,6 +6,7 @@
  */
 #include "fuzz/session.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -14,9 +15,13 @@
 #include "base/error.h"
 #include "base/sys.h"
 #include "cover/kinds.h"
+#include "cover/points.h"
 
 /* Maps that are larger than AFL++ knows no target has. */
 #define MAP_MAX (64UL << 20)
+
+/* The map of coverage by probes, where nobody gives one. */
+#define PROBE_MAP_BYTES (64UL << 10)
 
 DEFINE_CLEANUP(struct lf_domain *, lf_domain_free);
 DEFINE_CLEANUP(struct lf_snapshot *, lf_snapshot_unref);
@@ -56,6 +61,7 @@ free_watchers(struct lf_fuzz *fuzz)
 		cover->ops->free(cover);
 	}
 	fuzz->coverage = NULL;
+	cover_probes_done(&fuzz->probes);
 }
 
 /* The session's own map, where the caller gave none. */
@@ -76,12 +82,121 @@ make_map(struct lf_fuzz *fuzz, struct lf_error *error)
 	return 0;
 }
 
+/* What a user wrote of code, for probes. */
+static int
+read_code(const struct lf_fuzz_options *options, struct cover_code *code,
+    struct lf_error *error)
+{
+	size_t i;
+	int rc = 0;
+
+	*code = (struct cover_code){
+	    .symbols = options->symbols,
+	    .list_path = options->blocks_path,
+	};
+	if (options->code_count == 0 && options->blocks_path == NULL)
+		return error_set(error, EINVAL,
+		    "%s coverage of what? give a range or a function of the "
+		    "target",
+		    options->coverage == LF_FUZZ_COVERAGE_EDGE ? "edge"
+							       : "block");
+	if (options->code_count > 0 && options->blocks_path != NULL)
+		return error_set(error, EINVAL,
+		    "ranges of code and a list of blocks exclude each other");
+	for (i = 0; rc == 0 && i < options->code_count; i++)
+		rc = blocks_spec_add(
+		    &code->spec, options->code[i], options->symbols, error);
+	return rc;
+}
+
+static int
+make_probe_coverage(struct lf_fuzz *fuzz, struct lf_error *error)
+{
+	struct lf_fuzz_options *options = &fuzz->options;
+	struct cover_code code;
+	int rc = read_code(options, &code, error);
+
+	if (rc == 0 && options->map_bytes == 0)
+		options->map_bytes = PROBE_MAP_BYTES;
+	if (rc == 0)
+		rc = make_map(fuzz, error);
+	if (rc < 0)
+		return rc;
+	rc = options->coverage == LF_FUZZ_COVERAGE_BLOCK
+		 ? cover_block_new(&code, &fuzz->probes, options->map,
+		       options->map_bytes, &fuzz->coverage, error)
+		 : cover_edge_new(&code, &fuzz->probes, options->map,
+		       options->map_bytes, &fuzz->coverage, error);
+	if (rc == 0)
+		fuzz->watchers[fuzz->watcher_count++] = fuzz->coverage;
+	return rc;
+}
+
+/* Sinks or stops: before coverage, which would lift their probes. */
+static int
+add_points(struct lf_fuzz *fuzz, const char *name, enum cover_verdict verdict,
+    const struct cover_point *points, size_t count, struct lf_error *error)
+{
+	int rc;
+
+	if (count == 0)
+		return 0;
+	rc = cover_points_new(name, verdict, points, count, &fuzz->probes,
+	    &fuzz->watchers[fuzz->watcher_count], error);
+	if (rc == 0)
+		fuzz->watcher_count++;
+	return rc;
+}
+
+static int
+make_points(struct lf_fuzz *fuzz, struct lf_error *error)
+{
+	const struct lf_fuzz_options *options = &fuzz->options;
+	size_t stops = options->stop_count, i;
+	size_t room =
+	    stops + 1 > options->sink_count ? stops + 1 : options->sink_count;
+	cleanup_free struct cover_point *points =
+	    sys.calloc(room, sizeof(*points));
+	int rc;
+
+	if (points == NULL)
+		return error_nomem(error);
+	for (i = 0; i < options->sink_count; i++) {
+		points[i].address = options->sinks[i].address;
+		points[i].context = options->sinks[i].context;
+		memcpy(points[i].what, options->sinks[i].name,
+		    sizeof(points[i].what));
+	}
+	rc = add_points(fuzz, "sink", COVER_CRASH, points, i, error);
+	memset(points, 0, room * sizeof(*points));
+	for (i = 0; i < stops; i++) {
+		points[i].address = options->stops[i];
+		lf_symbols_format(options->symbols, options->stops[i],
+		    points[i].what, sizeof(points[i].what));
+	}
+	if (rc == 0 && options->stop_at_return) {
+		rc = vmi_space_read(
+		    &fuzz->space, fuzz->regs.rsp, &points[i].address, 8, error);
+		if (rc < 0)
+			return error_prefix(error, rc,
+			    "where the function at the start returns to");
+		snprintf(points[i].what, sizeof(points[i].what), "return");
+		stops++;
+	}
+	return rc == 0
+		   ? add_points(fuzz, "stop", COVER_STOP, points, stops, error)
+		   : rc;
+}
+
 static int
 make_coverage(struct lf_fuzz *fuzz, struct lf_error *error)
 {
 	const struct lf_fuzz_options *options = &fuzz->options;
 	int rc;
 
+	if (options->coverage == LF_FUZZ_COVERAGE_BLOCK ||
+	    options->coverage == LF_FUZZ_COVERAGE_EDGE)
+		return make_probe_coverage(fuzz, error);
 	if (options->coverage == LF_FUZZ_COVERAGE_NONE ||
 	    (options->coverage == LF_FUZZ_COVERAGE_DEFAULT &&
 		options->map_address == 0))
@@ -116,7 +231,9 @@ fuzz_mount(
 
 	free_watchers(fuzz);
 	fork_options(fuzz, &options);
-	rc = make_coverage(fuzz, error);
+	rc = make_points(fuzz, error);
+	if (rc == 0)
+		rc = make_coverage(fuzz, error);
 	for (i = 0; rc == 0 && i < fuzz->watcher_count; i++) {
 		struct cover *cover = fuzz->watchers[i];
 
@@ -170,6 +287,16 @@ copy_options(struct lf_fuzz *fuzz, const struct lf_fuzz_options *options,
 
 	fuzz->options = *options;
 	fuzz->options.stops = NULL;
+	fuzz->options.sinks = NULL;
+	if (options->sink_count > 0) {
+		fuzz->sinks =
+		    sys.calloc(options->sink_count, sizeof(*fuzz->sinks));
+		if (fuzz->sinks == NULL)
+			return error_nomem(error);
+		memcpy(fuzz->sinks, options->sinks,
+		    options->sink_count * sizeof(*fuzz->sinks));
+		fuzz->options.sinks = fuzz->sinks;
+	}
 	if (bytes == 0)
 		return 0;
 	fuzz->stops = sys.malloc(bytes);
@@ -256,6 +383,7 @@ lf_fuzz_close(struct lf_fuzz *fuzz)
 	if (fuzz->own_map != NULL)
 		munmap(fuzz->own_map, fuzz->own_map_bytes);
 	free(fuzz->stops);
+	free(fuzz->sinks);
 	free(fuzz);
 }
 

@@ -14,6 +14,7 @@
 
 #include <libfork/fuzz.h>
 
+#include "cover/code.h"
 #include "cover/cover.h"
 #include "vmi/space.h"
 
@@ -59,8 +60,12 @@ struct lf_fuzz {
 	struct fuzz_input input;
 	struct cover *watchers[FUZZ_WATCHERS_MAX];
 	size_t watcher_count;
-	struct cover *coverage; /* one of them, or NULL */
-	void *own_map;          /* mapped by us */
+	struct cover *coverage;     /* one of them, or NULL */
+	struct cover_probes probes; /* of all of them */
+	struct lf_sink *sinks;      /* our copy */
+	unsigned last_vcpu;         /* whose exit ended the last run */
+	unsigned last_context;      /* enum lf_sink_context, when a sink did */
+	void *own_map;              /* mapped by us */
 	size_t own_map_bytes;
 
 	struct lf_fuzz_times times; /* kept when options.timed */

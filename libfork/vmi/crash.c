@@ -154,7 +154,8 @@ make_id(struct lf_crash *crash)
 	hash = mix_place(hash, crash->symbols, crash->regs.rip);
 	last = mix_place(0, crash->symbols, crash->regs.rip);
 	for (i = 0; i < crash->frame_count && used < ID_FRAMES; i++) {
-		next = mix_place(0, crash->symbols, crash->frames[i]);
+		/* The call is before it, at a function's end too. */
+		next = mix_place(0, crash->symbols, crash->frames[i] - 1);
 		if (next == last)
 			continue;
 		last = next;

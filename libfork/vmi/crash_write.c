@@ -72,6 +72,23 @@ put(struct writer *writer, const char *format, ...)
 	writer_bytes(writer, line, (size_t)len);
 }
 
+/* A function that ends with a call has the address behind it no more. */
+static const char *
+format_return(
+    const struct lf_crash *crash, uint64_t address, char *buf, size_t size)
+{
+	struct lf_symbol symbol;
+
+	if (crash->symbols == NULL ||
+	    lf_symbols_find(crash->symbols, address - 1, &symbol) < 0)
+		return lf_symbols_format(crash->symbols, address, buf, size);
+	snprintf(buf, size, "%s+0x%" PRIx64 "%s%s%s", symbol.name,
+	    address - symbol.address, symbol.module != NULL ? " [" : "",
+	    symbol.module != NULL ? symbol.module : "",
+	    symbol.module != NULL ? "]" : "");
+	return buf;
+}
+
 /* --- text --- */
 
 static void
@@ -118,8 +135,8 @@ put_stack(struct writer *writer, const struct lf_crash *crash)
 		  "calls that have returned)");
 	for (i = 0; i < crash->frame_count; i++)
 		put(writer, "  0x%016" PRIx64 " %s\n", crash->frames[i],
-		    lf_symbols_format(crash->symbols, crash->frames[i], place,
-			sizeof(place)));
+		    format_return(
+			crash, crash->frames[i], place, sizeof(place)));
 	if (crash->frame_count == 0)
 		put(writer, "  none\n");
 }
@@ -169,12 +186,9 @@ hex(uint64_t value)
 }
 
 static json_t *
-place_json(const struct lf_crash *crash, uint64_t address)
+place_json(uint64_t address, const char *place)
 {
-	char place[160];
-
-	return json_pack("{s:o, s:s}", "address", hex(address), "place",
-	    lf_symbols_format(crash->symbols, address, place, sizeof(place)));
+	return json_pack("{s:o, s:s}", "address", hex(address), "place", place);
 }
 
 static json_t *
@@ -206,11 +220,14 @@ static json_t *
 stack_json(const struct lf_crash *crash)
 {
 	json_t *array = json_array();
+	char place[160];
 	size_t i;
 
 	for (i = 0; i < crash->frame_count; i++)
 		json_array_append_new(
-		    array, place_json(crash, crash->frames[i]));
+		    array, place_json(crash->frames[i],
+			       format_return(crash, crash->frames[i], place,
+				   sizeof(place))));
 	return array;
 }
 
@@ -218,13 +235,16 @@ static int
 write_json(struct lf_crash *crash, struct lf_error *error)
 {
 	json_t *object;
+	char place[160];
 	char *text;
 
 	object = json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:s, s:s*}", "id",
 	    crash->id, "what", crash->what, "at",
-	    place_json(crash, crash->regs.rip), "registers",
-	    regs_json(&crash->regs), "code", code_json(crash), "stack",
-	    stack_json(crash), "stack_from",
+	    place_json(
+		crash->regs.rip, lf_symbols_format(crash->symbols,
+				     crash->regs.rip, place, sizeof(place))),
+	    "registers", regs_json(&crash->regs), "code", code_json(crash),
+	    "stack", stack_json(crash), "stack_from",
 	    crash->chained ? "frame pointers" : "scan", "log", crash->log);
 	text = object != NULL ? json_dumps(object, JSON_INDENT(1)) : NULL;
 	json_decref(object);

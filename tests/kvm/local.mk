@@ -22,6 +22,10 @@ kvm_tests += tests/kvm/test_cover
 tests_kvm_test_cover_CPPFLAGS = $(test_cppflags)
 tests_kvm_test_cover_LDADD = tests/lib/libtest.la $(test_libs)
 
+kvm_tests += tests/kvm/test_crashes
+tests_kvm_test_crashes_CPPFLAGS = $(test_cppflags)
+tests_kvm_test_crashes_LDADD = tests/lib/libtest.la $(test_libs)
+
 kvm_tests += tests/kvm/test_engine
 tests_kvm_test_engine_CPPFLAGS = $(test_cppflags)
 tests_kvm_test_engine_LDADD = tests/lib/libtest.la $(test_libs)

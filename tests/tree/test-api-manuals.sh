@@ -8,7 +8,7 @@ cd "$top_srcdir" || exit 1
 echo "1..2"
 
 missing=
-for header in domain exit pool probe snapshot symbols vcpu vmi; do
+for header in crash domain exit pool probe snapshot symbols vcpu vmi; do
 	for name in $(tr '\n' ' ' <"libfork/include/libfork/$header.h" |
 		grep -oE 'LF_API[^;]*;' | grep -oE '\blf_[a-z_]+ ?\(' |
 		tr -d ' ('); do

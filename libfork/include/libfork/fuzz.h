@@ -17,15 +17,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <libfork/crash.h>
 #include <libfork/domain.h>
 #include <libfork/error.h>
 #include <libfork/snapshot.h>
+#include <libfork/symbols.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 struct lf_fuzz;
+struct lf_fuzz_outcome;
 
 /* General registers by their numbers in instructions; NONE: no register. */
 enum lf_fuzz_register {
@@ -52,6 +55,15 @@ enum lf_fuzz_coverage {
 	LF_FUZZ_COVERAGE_DEFAULT, /* SHARED where a harness has a map */
 	LF_FUZZ_COVERAGE_NONE,
 	LF_FUZZ_COVERAGE_SHARED, /* the target counts in `map` by itself */
+	/*
+	 * Probes at basic blocks: each costs one exit, once for all sessions of
+	 * a snapshot's start point. A run that executes new blocks is made
+	 * twice, so that its map has all of its blocks; of other inputs those
+	 * that did so lately have theirs, the rest an almost empty map.
+	 */
+	LF_FUZZ_COVERAGE_BLOCK,
+	/* Every branch is followed by probes: an exit each. One vCPU. */
+	LF_FUZZ_COVERAGE_EDGE,
 };
 
 /* What becomes of an access to a device that is not the harness's port. */
@@ -96,8 +108,32 @@ struct lf_fuzz_options {
 	unsigned timeout_ms; /* longer is a hang; 0: only an interrupt */
 	enum lf_fuzz_io io;
 
+	/*
+	 * What else is a crash (<libfork/crash.h>); borrowed for the call.
+	 * Those that an exit or the harness tells need no sink.
+	 */
+	const struct lf_sink *sinks;
+	size_t sink_count;
+	/*
+	 * Called after a run that was a crash, when the fork stands where it
+	 * crashed: lf_fuzz_crash() describes it. NULL: nobody.
+	 */
+	void (*on_crash)(void *opaque, struct lf_fuzz *fuzz,
+	    const struct lf_fuzz_outcome *outcome, const void *input,
+	    size_t len);
+	void *on_crash_opaque;
+
 	/* --- coverage --- */
 	enum lf_fuzz_coverage coverage;
+	/*
+	 * BLOCK and EDGE: which code, as "START-END", "START+LENGTH" or the
+	 * name of a function; or, for BLOCK, a file with the address or symbol
+	 * of a block a line. All are borrowed as long as the session is open.
+	 */
+	const char *const *code;
+	size_t code_count;
+	const char *blocks_path;          /* NULL: none */
+	const struct lf_symbols *symbols; /* for these names; NULL: none */
 	/*
 	 * SHARED: `map_bytes` (whole pages) at guest-virtual `map_address` are
 	 * `map` of this process (page-aligned, shared memory or private), not
@@ -210,6 +246,15 @@ struct lf_fuzz_times {
 /* -EINVAL when the session is not timed. */
 LF_API int lf_fuzz_times(const struct lf_fuzz *fuzz,
     struct lf_fuzz_times *ret_times, struct lf_error *error);
+
+/*
+ * Describes where the last run ended; before the next one. `symbols` and
+ * `kernel` may be NULL.
+ */
+LF_API int lf_fuzz_crash(struct lf_fuzz *fuzz,
+    const struct lf_fuzz_outcome *outcome, const struct lf_symbols *symbols,
+    struct lf_kernel *kernel, struct lf_crash **ret_crash,
+    struct lf_error *error);
 
 /* The coverage map and its size; NULL and 0 without. */
 LF_API uint8_t *lf_fuzz_map(const struct lf_fuzz *fuzz, size_t *ret_bytes);
