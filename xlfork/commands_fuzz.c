@@ -13,9 +13,11 @@
 #include <libfork/fuzz.h>
 #include <libfork/symbols.h>
 
+#include "base/cleanup.h"
 #include "base/error.h"
 #include "xlfork/command.h"
 #include "xlfork/fuzz_modes.h"
+#include "xlfork/fuzz_probes.h"
 #include "xlfork/fuzz_target.h"
 
 #define WORKERS_MAX 256
@@ -40,6 +42,12 @@ enum {
 	FUZZ_TIMEOUT,
 	FUZZ_IO,
 	FUZZ_COVERAGE,
+	FUZZ_RANGE,
+	FUZZ_BLOCKS,
+	FUZZ_SYMBOLS,
+	FUZZ_SINK,
+	FUZZ_STOP,
+	FUZZ_REPORTS,
 	FUZZ_PREFIX,
 	FUZZ_VERIFY,
 	FUZZ_JSON,
@@ -69,8 +77,25 @@ static const struct option_spec fuzz_options[] = {
 	false},
     [FUZZ_IO] = {0, "io", "crash|stop|ignore",
 	"what an access to a device does (crash)", false},
-    [FUZZ_COVERAGE] = {'c', "coverage", "none|shared",
-	"shared: the target counts, in a map of its harness", false},
+    [FUZZ_COVERAGE] = {'c', "coverage", "none|shared|block|edge",
+	"shared: the target counts, in a map of its harness; block, edge: "
+	"probes in code that --range or --blocks names",
+	false},
+    [FUZZ_RANGE] = {0, "range", "CODE,...",
+	"START-END, START+LENGTH or the name of a function", false},
+    [FUZZ_BLOCKS] = {0, "blocks", "FILE",
+	"a file with the address or symbol of a block a line", false},
+    [FUZZ_SYMBOLS] = {'s', "symbols", "guest|FILE",
+	"names: of the Linux kernel in the guest's memory, or from a file",
+	false},
+    [FUZZ_SINK] = {0, "sink", "SINK,...",
+	"what is a crash: linux, oops, kasan, ubsan, user, or an address or "
+	"symbol",
+	false},
+    [FUZZ_STOP] = {0, "stop", "PLACE,...",
+	"end a run in order at an address or symbol, or at 'return'", false},
+    [FUZZ_REPORTS] = {0, "reports", "DIR",
+	"write a report of each crash that differs from others there", false},
     [FUZZ_PREFIX] = {0, "prefix", "FILE",
 	"go through this beginning of the input once, fuzz what follows",
 	false},
@@ -145,7 +170,7 @@ take_buffer(const struct invocation *call, const struct fuzz_target *target,
 	if (options->input_register != LF_FUZZ_REG_NONE)
 		return 0;
 	rc = lf_symbols_resolve(
-	    target->symbols, place, &options->input_address, error);
+	    fuzz_target_symbols(target), place, &options->input_address, error);
 	return rc < 0 ? error_prefix(error, rc, "--buffer") : 0;
 }
 
@@ -175,8 +200,8 @@ take_size(const struct invocation *call, const struct fuzz_target *target,
 		    place);
 	options->size_bytes = (unsigned)(colon[1] - '0');
 	snprintf(address, sizeof(address), "%.*s", (int)(colon - place), place);
-	rc = lf_symbols_resolve(
-	    target->symbols, address, &options->size_address, error);
+	rc = lf_symbols_resolve(fuzz_target_symbols(target), address,
+	    &options->size_address, error);
 	return rc < 0 ? error_prefix(error, rc, "--size") : 0;
 }
 
@@ -185,7 +210,11 @@ take_options(const struct invocation *call, const struct fuzz_target *target,
     struct lf_fuzz_options *options, struct lf_error *error)
 {
 	static const char *const io_words[] = {"crash", "stop", "ignore", NULL};
-	static const char *const coverage_words[] = {"none", "shared", NULL};
+	static const char *const coverage_words[] = {
+	    "none", "shared", "block", "edge", NULL};
+	static const enum lf_fuzz_coverage coverages[] = {LF_FUZZ_COVERAGE_NONE,
+	    LF_FUZZ_COVERAGE_SHARED, LF_FUZZ_COVERAGE_BLOCK,
+	    LF_FUZZ_COVERAGE_EDGE};
 	unsigned long timeout, exits, verify;
 	int rc;
 
@@ -215,8 +244,7 @@ take_options(const struct invocation *call, const struct fuzz_target *target,
 	if (rc < 0)
 		return rc;
 	if (call->given[FUZZ_COVERAGE])
-		options->coverage =
-		    rc == 0 ? LF_FUZZ_COVERAGE_NONE : LF_FUZZ_COVERAGE_SHARED;
+		options->coverage = coverages[rc];
 	return 0;
 }
 
@@ -342,12 +370,25 @@ serve_afl(const struct invocation *call, struct lf_afl *afl,
 
 static int
 fuzz_with(const struct invocation *call, struct lf_afl *afl,
-    const struct fuzz_target *target, struct lf_error *error)
+    struct fuzz_target *target, struct lf_error *error)
 {
+	const struct fuzz_probe_words words = {
+	    .ranges = call->value[FUZZ_RANGE],
+	    .blocks = call->value[FUZZ_BLOCKS],
+	    .symbols = call->value[FUZZ_SYMBOLS],
+	    .sinks = call->value[FUZZ_SINK],
+	    .stops = call->value[FUZZ_STOP],
+	    .reports = call->value[FUZZ_REPORTS],
+	};
+	cleanup(fuzz_probes_done) struct fuzz_probes probes = {.words = words};
 	struct lf_fuzz_options options;
 	struct lf_fuzz *fuzz = NULL;
-	int rc = take_options(call, target, &options, error);
+	int rc = fuzz_probes_symbols(&probes, target, error);
 
+	if (rc == 0)
+		rc = take_options(call, target, &options, error);
+	if (rc == 0)
+		rc = fuzz_probes_take(&probes, target, &options, error);
 	if (rc < 0)
 		return rc;
 	if (afl != NULL)

@@ -115,8 +115,8 @@ print_outcome(const struct lf_fuzz *fuzz, const struct fuzz_target *target,
 	printf("reason   %s\n", outcome->what);
 	if (outcome->address != 0)
 		printf("where    %s\n",
-		    lf_symbols_format(target->symbols, outcome->address, place,
-			sizeof(place)));
+		    lf_symbols_format(fuzz_target_symbols(target),
+			outcome->address, place, sizeof(place)));
 	printf("exits    %" PRIu64 "\n", outcome->exits);
 	if (lf_fuzz_map(fuzz, &map_bytes) != NULL)
 		printf("covered  %zu of %zu\n", count_edges(fuzz), map_bytes);
@@ -197,8 +197,9 @@ replay_one(struct replay *replay, const char *name, struct lf_error *error)
 	printf(
 	    "%-5s  %s  %s", result_names[outcome.result], name, outcome.what);
 	if (outcome.address != 0)
-		printf("  (%s)", lf_symbols_format(replay->target->symbols,
-				     outcome.address, place, sizeof(place)));
+		printf("  (%s)",
+		    lf_symbols_format(fuzz_target_symbols(replay->target),
+			outcome.address, place, sizeof(place)));
 	putchar('\n');
 	return 0;
 }

@@ -11,16 +11,25 @@
 
 struct fuzz_target {
 	struct lf_snapshot *snapshot;
-	struct lf_launcher *launcher; /* NULL: none needed */
-	struct lf_symbols *symbols;   /* of a program; NULL: none */
-	int lease;                    /* connection that is one; -1 */
-	unsigned reset_groups;        /* for lf_fuzz_options */
+	struct lf_launcher *launcher;            /* NULL: none needed */
+	struct lf_symbols *symbols;              /* owned; NULL: none */
+	const struct lf_symbols *kernel_symbols; /* used rather; or NULL */
+	int lease;             /* connection that is one; -1 */
+	unsigned reset_groups; /* for lf_fuzz_options */
 };
 
 #define FUZZ_TARGET_NONE    \
 	{                   \
 		.lease = -1 \
 	}
+
+/* The target's names; NULL: there are none. */
+static inline const struct lf_symbols *
+fuzz_target_symbols(const struct fuzz_target *target)
+{
+	return target->kernel_symbols != NULL ? target->kernel_symbols
+					      : target->symbols;
+}
 
 /* `memory_mib` 0: the default. */
 int fuzz_target_program(const char *path, unsigned memory_mib,

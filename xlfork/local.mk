@@ -35,6 +35,10 @@ xlfork_libxlfork_la_SOURCES = \
 	xlfork/fuzz_bench.c \
 	xlfork/fuzz_modes.c \
 	xlfork/fuzz_modes.h \
+	xlfork/fuzz_probes.c \
+	xlfork/fuzz_probes.h \
+	xlfork/fuzz_reports.c \
+	xlfork/fuzz_reports.h \
 	xlfork/fuzz_target.c \
 	xlfork/fuzz_target.h \
 	xlfork/help.c \

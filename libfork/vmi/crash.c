@@ -13,6 +13,7 @@
 #include "base/sys.h"
 #include "insn/insn.h"
 #include "vmi/crash_context.h"
+#include "vmi/kernel.h"
 #include "vmi/space.h"
 #include "vmi/stack.h"
 
@@ -191,6 +192,8 @@ collect(struct lf_crash *crash, struct lf_domain *domain,
 	if (rc < 0)
 		return rc;
 	crash->frame_count = (size_t)rc;
+	if (options->kernel != NULL)
+		kernel_look_at(options->kernel, domain);
 	if (options->kernel != NULL &&
 	    lf_kernel_log(options->kernel, LOG_LINES, &crash->log, NULL) < 0)
 		crash->log = NULL;

@@ -229,6 +229,7 @@ lf_kernel_free(struct lf_kernel *kernel)
 		return;
 	lf_symbols_free(kernel->symbols);
 	btf_free(kernel->btf);
+	free(kernel->own_ranges);
 	free(kernel);
 }
 

@@ -7,15 +7,17 @@
 
 #include <stdbool.h>
 
+#include <libfork/domain.h>
 #include <libfork/vmi.h>
 
 #include "cpu/walk.h"
 #include "vmi/btf.h"
 
 struct lf_kernel {
-	struct lf_guest_memory memory; /* what it points to is borrowed */
-	struct lf_symbols *symbols;    /* owned */
-	struct btf *btf;               /* owned; NULL: not read yet */
+	struct lf_guest_memory memory;     /* what it points to is borrowed */
+	struct lf_guest_range *own_ranges; /* lf_kernel_find_in(), or NULL */
+	struct lf_symbols *symbols;        /* owned */
+	struct btf *btf;                   /* owned; NULL: not read yet */
 
 	/* The kernel's own page tables; cr3 is 0 where they were not found. */
 	struct walk_mode paging;
@@ -25,6 +27,9 @@ struct lf_kernel {
 	uint64_t image_start, image_end, image_delta;
 	uint64_t direct_map; /* where all physical memory is mapped */
 };
+
+/* Reads another fork of the snapshot that lf_kernel_find_in() was given. */
+void kernel_look_at(struct lf_kernel *kernel, struct lf_domain *domain);
 
 /* Reads 8 bytes of a symbol's variable. */
 int kernel_read_u64(const struct lf_kernel *kernel, uint64_t address,

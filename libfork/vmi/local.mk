@@ -13,6 +13,7 @@ libfork_sources += \
 	libfork/vmi/kallsyms.h \
 	libfork/vmi/kernel.c \
 	libfork/vmi/kernel.h \
+	libfork/vmi/kernel_domain.c \
 	libfork/vmi/kernel_log.c \
 	libfork/vmi/kernel_modules.c \
 	libfork/vmi/probes.c \

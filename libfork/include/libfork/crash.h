@@ -68,7 +68,11 @@ struct lf_crash_options {
 	unsigned vcpu;
 	enum lf_sink_context context;     /* of the sink that was hit */
 	const struct lf_symbols *symbols; /* NULL: none */
-	struct lf_kernel *kernel;         /* for its log; NULL: none */
+	/*
+	 * For its log; NULL: none. One that lf_kernel_find_in() found in any
+	 * fork of the snapshot; it looks at this domain from then on.
+	 */
+	struct lf_kernel *kernel;
 };
 
 #define LF_CRASH_ID_LEN 16

@@ -53,6 +53,15 @@ struct lf_kernel;
 LF_API int lf_kernel_find(const struct lf_guest_memory *memory,
     struct lf_kernel **ret_kernel, struct lf_error *error);
 
+struct lf_domain;
+
+/*
+ * The same in a fork, which must live as long as the kernel and not run while
+ * the kernel is read. Not for domains that are no forks: -EINVAL.
+ */
+LF_API int lf_kernel_find_in(struct lf_domain *domain,
+    struct lf_kernel **ret_kernel, struct lf_error *error);
+
 /* Frees it and its symbols. NULL is allowed. */
 LF_API void lf_kernel_free(struct lf_kernel *kernel);
 
