@@ -90,3 +90,7 @@ EXTRA_DIST += tests/fuzz/replay.c tests/fuzz/corpus
 # AFL++'s programs with xlfork as their target.
 dist_check_SCRIPTS += tests/fuzz/test-afl.sh
 TESTS += tests/fuzz/test-afl.sh
+
+# Probes: coverage, sinks, reports.
+dist_check_SCRIPTS += tests/fuzz/test-probes.sh
+TESTS += tests/fuzz/test-probes.sh
