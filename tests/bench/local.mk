@@ -6,6 +6,7 @@
 bench_programs = \
 	tests/bench/bench_dm \
 	tests/bench/bench_fork \
+	tests/bench/bench_late \
 	tests/bench/bench_reset
 bench_scripts = tests/lab/bench-lab
 
@@ -26,6 +27,11 @@ tests_bench_bench_dm_LDADD = libfork/libcore.la $(JANSSON_LIBS)
 tests_bench_bench_fork_SOURCES = tests/bench/bench_fork.c $(bench_common)
 tests_bench_bench_fork_CPPFLAGS = $(bench_cppflags)
 tests_bench_bench_fork_LDADD = $(bench_libs)
+
+tests_bench_bench_late_SOURCES = tests/bench/bench_late.c tests/bench/bench.c \
+	tests/bench/bench.h
+tests_bench_bench_late_CPPFLAGS = $(bench_cppflags) $(JANSSON_CFLAGS)
+tests_bench_bench_late_LDADD = libfork/libcore.la $(JANSSON_LIBS)
 
 tests_bench_bench_reset_SOURCES = tests/bench/bench_reset.c $(bench_common)
 tests_bench_bench_reset_CPPFLAGS = $(bench_cppflags)
