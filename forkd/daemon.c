@@ -238,7 +238,9 @@ adopt(struct daemon *daemon, struct lf_error *error)
 	remove_stray_overlays(daemon);
 	for (domain = daemon->registry.first; domain != NULL; domain = next) {
 		next = domain->next;
-		life_adopt(daemon, domain);
+		rc = life_adopt(daemon, domain, error);
+		if (rc < 0)
+			return rc;
 	}
 	return 0;
 }

@@ -508,6 +508,11 @@ on_described(void *opaque, const struct lf_error *error, json_t *result,
 	(void)answer;
 	if (domain->doomed)
 		return;
+	if (error != NULL && error->code == -ENOMEM) {
+		/* It was not asked at all. What is on record has to do. */
+		daemon_log_error(error);
+		return;
+	}
 	if (error != NULL && domain->host != 0) {
 		crash(domain, "its domain process does not know it any more");
 		return;
@@ -551,48 +556,53 @@ connect_process(
 	    &domain->link, error);
 }
 
-void
-life_adopt(struct daemon *daemon, struct domain *domain)
+int
+life_adopt(struct daemon *daemon, struct domain *domain, struct lf_error *error)
 {
 	const struct domain *host;
-	struct lf_error error;
 	int rc = 0;
 
 	domain->owner = daemon;
 	if (domain->process.pidfd >= 0)
 		rc = watch(daemon, &domain->process, on_process_ended, domain,
-		    &domain->process_ended, &error);
+		    &domain->process_ended, error);
 	if (rc == 0 && domain->qemu.pidfd >= 0)
 		rc = watch(daemon, &domain->qemu, on_qemu_ended, domain,
-		    &domain->qemu_ended, &error);
+		    &domain->qemu_ended, error);
 	if (rc < 0)
-		daemon_log_error(&error);
+		return rc;
 	if (!domain->established) {
 		daemon_log("domain %u ('%s') was not ready yet and is removed",
 		    domain->id, domain->config->name);
 		life_destroy(daemon, domain, "failed", NULL, NULL);
-		return;
+		return 0;
 	}
 	host = registry_host(domain);
 	if (host == NULL || host->process.pidfd < 0) {
 		process_kill(&domain->qemu);
 		crash(domain, "its domain process is gone");
-		return;
+		return 0;
 	}
 	if (host != domain) {
 		/* Without a link it is about to end; that is seen soon. */
 		if (host->link != NULL)
 			life_call(domain, ROLE_DESCRIBE, NULL, NULL, 0,
 			    DESCRIBE_MS, on_described, domain);
-		return;
+		return 0;
 	}
-	if (connect_process(daemon, domain, &error) < 0) {
-		daemon_log_error(&error);
+	rc = connect_process(daemon, domain, error);
+	if (rc == -ECONNREFUSED || rc == -ENOENT) {
+		/* It does not listen any more: it is about to end. */
+		daemon_log_error(error);
 		process_kill(&domain->process);
-		return;
+		return 0;
 	}
+	if (rc < 0)
+		return error_prefix(error, rc, "cannot adopt domain %u ('%s')",
+		    domain->id, domain->config->name);
 	life_call(domain, ROLE_DESCRIBE, NULL, NULL, 0, DESCRIBE_MS,
 	    on_described, domain);
+	return 0;
 }
 
 /* --- the end --- */

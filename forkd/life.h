@@ -40,9 +40,11 @@ void life_report(
 
 /*
  * Takes a domain of an earlier forkd over: connects to its process, or finds
- * out that it is dead. A domain that was not established is removed.
+ * out that it is dead. A domain that was not established is removed. A failure
+ * is ours, not the domain's, which goes on: another forkd may try again.
  */
-void life_adopt(struct daemon *daemon, struct domain *domain);
+int life_adopt(
+    struct daemon *daemon, struct domain *domain, struct lf_error *error);
 
 /* Notes the QEMU that was started for a domain and watches it. */
 int life_set_qemu(struct daemon *daemon, struct domain *domain,

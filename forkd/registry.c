@@ -214,7 +214,10 @@ registry_load(struct registry *registry,
 
 	if (path == NULL)
 		return error_nomem(error);
-	if (rundir_read_json(path, &value, error) == 0) {
+	rc = rundir_read_json(path, &value, error);
+	if (registry_file_is_shortage(rc))
+		return rc;
+	if (rc == 0) {
 		json_int_t next =
 		    json_integer_value(json_object_get(value, "next-id"));
 
@@ -234,7 +237,14 @@ registry_load(struct registry *registry,
 		}
 		if (ids[i] >= registry->next_id)
 			registry->next_id = ids[i] + 1;
-		if (registry_file_read(domain, &why) < 0) {
+		rc = registry_file_read(domain, &why);
+		/* Its domain lives, maybe: the next forkd may be luckier. */
+		if (registry_file_is_shortage(rc)) {
+			*error = why;
+			break;
+		}
+		if (rc < 0) {
+			rc = 0;
 			report(&why);
 			rundir_remove_tree(domain->dir);
 			continue;

@@ -96,14 +96,23 @@ registry_file_write(const struct domain *domain, struct lf_error *error)
 	return rundir_write_json(path, value, error);
 }
 
-/* A domain's process again, if it is still the same. */
-static void
-find_process(json_int_t pid, json_int_t start, struct process *ret_process)
+bool
+registry_file_is_shortage(int rc)
 {
-	struct lf_error gone;
+	return rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE || rc == -EIO;
+}
 
-	if (process_find((pid_t)pid, (uint64_t)start, ret_process, &gone) < 0)
-		*ret_process = PROCESS_NONE;
+/* A domain's process again, if it is still the same. */
+static int
+find_process(json_int_t pid, json_int_t start, struct process *ret_process,
+    struct lf_error *error)
+{
+	int rc = process_find((pid_t)pid, (uint64_t)start, ret_process, error);
+
+	if (rc == 0 || registry_file_is_shortage(rc))
+		return rc;
+	*ret_process = PROCESS_NONE;
+	return 0;
 }
 
 static int
@@ -186,9 +195,11 @@ registry_file_read(struct domain *domain, struct lf_error *error)
 	snprintf(domain->reason, sizeof(domain->reason), "%s", reason);
 	snprintf(domain->accelerator_reason, sizeof(domain->accelerator_reason),
 	    "%s", accelerator);
-	find_process(pid, start, &domain->process);
-	find_process(qemu_pid, qemu_start, &domain->qemu);
-	rc = read_files(domain, &domain->overlays, overlays, error);
+	rc = find_process(pid, start, &domain->process, error);
+	if (rc == 0)
+		rc = find_process(qemu_pid, qemu_start, &domain->qemu, error);
+	if (rc == 0)
+		rc = read_files(domain, &domain->overlays, overlays, error);
 	if (rc == 0)
 		rc = read_files(domain, &domain->backing, backing, error);
 	return rc;

@@ -6,6 +6,7 @@
 #ifndef FORKD_REGISTRY_FILE_H
 #define FORKD_REGISTRY_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include <libfork/error.h>
@@ -19,6 +20,12 @@ int registry_file_write(const struct domain *domain, struct lf_error *error);
  * whose number is another's now, are left out.
  */
 int registry_file_read(struct domain *domain, struct lf_error *error);
+
+/*
+ * Whether an error of reading says that we lack something, and nothing of the
+ * file: it may be read another time.
+ */
+bool registry_file_is_shortage(int rc);
 
 /* Ids that have a directory; the caller frees `*ret_ids`. */
 int registry_file_ids(const char *run_dir, unsigned **ret_ids,

@@ -17,7 +17,9 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/sys.h"
+#include "forkd/daemon.h"
 #include "forkd/host.h"
+#include "forkd/life.h"
 #include "forkd/peer.h"
 #include "forkd/qcow2.h"
 #include "forkd/registry.h"
@@ -749,6 +751,186 @@ Test(registry, images_of_others_are_not_known)
 	cr_assert_not(registry_knows_image(other, "/images/base"));
 	cr_assert_not(registry_knows_image(fork, "/etc/shadow"));
 	registry_done(&registry);
+	remove_dir();
+}
+
+/* --- an operation with each call failing in turn --- */
+
+Test(faults, a_directory_is_made_and_checked_or_the_reason_is_told)
+{
+	char path[64];
+
+	make_dir();
+	snprintf(path, sizeof(path), "%s/a/b", dir);
+	FAULT_LOOP(fault)
+	{
+		struct lf_error error = {0};
+		int rc = rundir_make(path, 0700, true, &error);
+
+		fault_end(&fault);
+		cr_assert_eq(rc < 0, fault.hit, "%s: %d", fault.name, rc);
+		cr_assert_eq(fault_open_descriptors(), fault.descriptors);
+	}
+	remove_dir();
+}
+
+Test(faults, a_socket_listens_or_nothing_is_open)
+{
+	char path[64];
+
+	make_dir();
+	snprintf(path, sizeof(path), "%s/socket", dir);
+	FAULT_LOOP(fault)
+	{
+		struct lf_error error = {0};
+		int sock = -1;
+		int rc = rundir_listen(path, 1, 0600, &sock, &error);
+
+		fault_end(&fault);
+		/* lstat() failing stands for: no old socket is there. */
+		if (fault.hit && strcmp(fault.name, "lstat") == 0 && rc == 0)
+			close(sock);
+		else if (fault.hit)
+			cr_assert_lt(rc, 0, "%s unseen", fault.name);
+		else
+			cr_assert_eq(close(sock), 0);
+		cr_assert_eq(fault_open_descriptors(), fault.descriptors);
+	}
+	remove_dir();
+}
+
+Test(faults, the_lock_is_taken_or_nothing_is_open)
+{
+	make_dir();
+	FAULT_LOOP(fault)
+	{
+		struct lf_error error = {0};
+		int fd = -1, rc = rundir_lock(dir, &fd, &error);
+
+		fault_end(&fault);
+		cr_assert_eq(rc < 0, fault.hit, "%s: %d", fault.name, rc);
+		if (rc == 0)
+			close(fd);
+		cr_assert_eq(fault_open_descriptors(), fault.descriptors);
+	}
+	remove_dir();
+}
+
+Test(faults, a_child_is_there_or_it_was_waited_for)
+{
+	struct spawn_user same = {.change = false};
+	char *argv[] = {"true", NULL};
+
+	FAULT_LOOP(fault)
+	{
+		struct spawn_request request = {.program = "true",
+		    .argv = argv,
+		    .log_fd = -1,
+		    .user = &same};
+		struct process process = PROCESS_NONE;
+		struct lf_error error = {0};
+		char how[64];
+		int go = -1, rc;
+
+		rc = spawn_make_log(&request.log_fd, &error);
+		if (rc == 0)
+			rc = spawn_begin(&request, &process, &go, &error);
+		if (rc == 0)
+			rc = spawn_go(go, &error);
+		fault_end(&fault);
+		cr_assert_eq(rc < 0, fault.hit, "%s: %d", fault.name, rc);
+		if (process.pidfd >= 0)
+			wait_end(&process, how, sizeof(how));
+		close_fd(request.log_fd);
+		cr_assert_eq(waitpid(-1, NULL, WNOHANG), -1);
+		cr_assert_eq(fault_open_descriptors(), fault.descriptors);
+	}
+}
+
+/* A process that stands for a domain process, and waits for ever. */
+static void
+start_stand_in(struct domain *domain)
+{
+	struct spawn_user same = {.change = false};
+	char *argv[] = {"sleep", "1000", NULL};
+	struct spawn_request request = {
+	    .program = "sleep", .argv = argv, .log_fd = -1, .user = &same};
+	struct lf_error error;
+	int go;
+
+	cr_assert_eq(spawn_begin(&request, &domain->process, &go, &error), 0);
+	cr_assert_eq(spawn_go(go, &error), 0);
+}
+
+/*
+ * A forkd that runs out of something while it takes its domains over must not
+ * end one, forget one or believe it dead: the next one tries again.
+ */
+Test(faults, domains_are_adopted_whole_or_left_to_the_next_forkd)
+{
+	char path[160];
+	struct registry registry;
+	struct lf_error error;
+	struct domain *domain;
+	struct stat st;
+	pid_t stand_in;
+	int sock;
+
+	make_dir();
+	cr_assert_eq(registry_init(&registry, dir, 0700, &error), 0);
+	domain = add(&registry, "one", 0);
+	start_stand_in(domain);
+	stand_in = domain->process.pid;
+	domain->established = true;
+	domain->state = CONTROL_RUNNING;
+	domain->reason[0] = '\0';
+	cr_assert_eq(registry_save(domain, &error), 0);
+	snprintf(path, sizeof(path), "%s/socket", domain->dir);
+	cr_assert_eq(rundir_listen(path, 64, 0600, &sock, &error), 0);
+	registry_done(&registry);
+	FAULT_LOOP(fault)
+	{
+		struct daemon daemon = {.base = event_base_new()};
+		int rc, accepted;
+
+		rc = registry_init(&daemon.registry, dir, 0700, &error);
+		if (rc == 0)
+			rc = registry_load(&daemon.registry, no_report, &error);
+		if (rc == 0)
+			rc = life_adopt(&daemon, daemon.registry.first, &error);
+		fault_end(&fault);
+		domain = daemon.registry.first;
+		if (fault.hit && strcmp(fault.name, "connect") == 0) {
+			/* Refused: it is about to end, and is ended. */
+			cr_assert_eq(waitpid(stand_in, NULL, 0), stand_in);
+			process_done(&domain->process);
+			start_stand_in(domain);
+			stand_in = domain->process.pid;
+			cr_assert_eq(registry_save(domain, &error), 0);
+			rc = -ECONNREFUSED;
+		}
+		cr_assert_eq(waitpid(stand_in, NULL, WNOHANG), 0,
+		    "%s failed: the domain was ended", fault.name);
+		cr_assert_eq(stat(path, &st), 0,
+		    "%s failed: the domain was removed", fault.name);
+		if (!fault.hit)
+			cr_assert_eq(rc, 0, "%s", error.message);
+		if (rc == 0) {
+			cr_assert_eq(daemon.registry.count, 1);
+			cr_assert_eq(domain->process.pid, stand_in);
+			cr_assert_eq(domain->state, CONTROL_RUNNING);
+			cr_assert_not_null(domain->link);
+		}
+		registry_done(&daemon.registry);
+		event_base_free(daemon.base);
+		while ((accepted = accept(sock, NULL, NULL)) >= 0)
+			close(accepted);
+		cr_assert_eq(fault_open_descriptors(), fault.descriptors,
+		    "%s failed", fault.name);
+	}
+	kill(stand_in, SIGKILL);
+	waitpid(stand_in, NULL, 0);
+	close(sock);
 	remove_dir();
 }
 
