@@ -51,7 +51,10 @@ take_harness(struct lf_fuzz *fuzz, uint64_t address, struct lf_error *error)
 	options->size_register = LF_FUZZ_REG_NONE;
 	options->size_bytes = sizeof(harness.size);
 	options->size_address = address + offsetof(struct xlfork_harness, size);
-	if (options->map_address == 0) {
+	/* Coverage by probes has a map of its own. */
+	if (options->map_address == 0 &&
+	    options->coverage != LF_FUZZ_COVERAGE_BLOCK &&
+	    options->coverage != LF_FUZZ_COVERAGE_EDGE) {
 		options->map_address = le64toh(harness.map);
 		if (options->map_bytes == 0)
 			options->map_bytes = le64toh(harness.map_bytes);
