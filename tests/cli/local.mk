@@ -2,8 +2,9 @@
 
 cli_scripts = \
 	tests/cli/test-devstate.sh \
+	tests/cli/test-bare-forks.sh \
 	tests/cli/test-domains.sh \
 	tests/cli/test-freeze-at.sh \
 	tests/cli/test-usage.sh
 TESTS += $(cli_scripts)
-EXTRA_DIST += $(cli_scripts)
+EXTRA_DIST += $(cli_scripts) tests/cli/cli.sh

@@ -6,6 +6,7 @@ guest_files = \
 	tests/guest/README.md \
 	tests/guest/agent.c \
 	tests/guest/bootless.S \
+	tests/guest/busy.S \
 	tests/guest/counters.c \
 	tests/guest/daemons.c \
 	tests/guest/disk.c \

@@ -1,0 +1,88 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# What the tests of this folder share, to be sourced: xlfork with a forkd of the
+# test's own, in a directory that goes with it, and lines of TAP. The guests are
+# firmware images; the current directory is that of the test.
+set -u
+: "${top_srcdir:?set by make check}" "${top_builddir:?set by make check}"
+xlfork=$top_builddir/xlfork/xlfork
+dir=$(mktemp -d /tmp/test-xlfork.XXXXXX)
+export FORKD_RUN_DIR=$dir/run FORKD_STATE_DIR=$dir/state
+export FORKD=$top_builddir/forkd/forkd
+count=0
+
+clean_up() {
+	local id
+	for id in $(x list 2>/dev/null | awk 'NR > 1 { print $1 }'); do
+		x destroy -r "$id" >/dev/null 2>&1
+	done
+	rm -rf "$dir"
+}
+trap clean_up EXIT
+trap 'exit 1' INT TERM
+x() { timeout 60 "$xlfork" "$@"; }
+
+sh "$top_srcdir/tests/guest/make-guest" "$top_builddir/tests/guest" bootless \
+	>"$dir/log" 2>&1 || {
+	echo "1..0 # SKIP no guest: $(tail -n 1 "$dir/log")"
+	exit 0
+}
+cd "$dir" || exit 1
+cp "$top_builddir/tests/guest/bootless.bin" "$top_builddir/tests/guest/busy.bin" .
+
+# ok NAME TEST...: one line of the report.
+ok() {
+	local name=$1
+	shift
+	count=$((count + 1))
+	if "$@"; then
+		echo "ok $count - $name"
+	else
+		echo "not ok $count - $name"
+		sed 's/^/# /' out err 2>/dev/null
+	fi
+}
+
+# did WORD...: xlfork WORD... succeeds and says nothing on standard error.
+did() {
+	x "$@" >out 2>err </dev/null && [ ! -s err ]
+}
+prints() {
+	local wanted=$1
+	shift
+	did "$@" && [ "$(cat out)" = "$wanted" ]
+}
+matches() {
+	local pattern=$1
+	shift
+	did "$@" && grep -qE -- "$pattern" out
+}
+# fails PATTERN WORD...: exit status 1, and one line that matches the pattern.
+fails() {
+	local pattern=$1 status
+	shift
+	x "$@" >out 2>err </dev/null
+	status=$?
+	[ $status = 1 ] && [ ! -s out ] && [ "$(wc -l <err)" = 1 ] &&
+		grep -qE -- "^xlfork: $pattern" err
+}
+refuses() {
+	ok "$1" fails "${@:2}"
+}
+# until_ok TEST...: within a minute.
+until_ok() {
+	local i
+	for i in $(seq 1200); do
+		"$@" && return
+		sleep 0.05
+	done
+	echo "# after $i tries" >&2
+	return 1
+}
+# The last number that a console in a file counted to.
+counted() { tr -d '\r' <"$1" | sed -n 's/^tick \([0-9]*\)$/\1/p' | tail -n 1; }
+counts_past() {
+	local last
+	[ -e "$1" ] && last=$(counted "$1") && [ "${last:-0}" -gt "$2" ]
+}
+no_forkd() { x version | grep -q '^forkd  not running'; }

@@ -1,0 +1,249 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Forks without device model, through xlfork and forkd: of a QEMU under KVM whose
+# guest is a firmware image that counts. They run, stop at devices, crash, are
+# reset, forked again and launched late. Any KVM will do.
+# shellcheck source=tests/cli/cli.sh
+. "$(dirname "$0")/cli.sh"
+
+if ! { exec 9<>/dev/kvm; } 2>/dev/null; then
+	echo "1..0 # SKIP no /dev/kvm, or no permission for it"
+	exit 0
+fi
+exec 9>&-
+# QEMU's user may not be allowed to use KVM here; root is.
+if [ "$(id -u)" = 0 ]; then
+	printf '#!/bin/sh\nexec "%s" --qemu-user root "$@"\n' "$FORKD" >"$dir/forkd"
+	chmod 755 "$dir/forkd"
+	FORKD=$dir/forkd
+fi
+
+# config NAME SERIAL [ACCELERATOR CPU]
+config() {
+	cat <<-EOF
+		name = "$1"
+		memory = 16
+		firmware = "busy.bin"
+		accelerator = "${3-kvm}"
+		cpu = "${4-max,-arch-capabilities}"
+		serial = "$2"
+	EOF
+}
+state() { matches " $2( |\$)" list "$1"; }
+# order DOMAIN WORD LETTER: the letter to its console, until the guest says WORD.
+order() {
+	local status
+	mkfifo orders
+	timeout 60 "$xlfork" console "$1" <orders >"said.$1" 2>&1 &
+	exec 9>orders
+	until_ok grep -q tick "said.$1"
+	printf '%s' "$3" >&9
+	until_ok grep -q "^$2" "said.$1"
+	status=$?
+	exec 9>&-
+	kill $! 2>/dev/null
+	wait $! 2>/dev/null
+	rm orders
+	return $status
+}
+number() { x info --json "$1" | sed -n "s/^ *\"$2\": \\([0-9]*\\),*\$/\\1/p" | head -n 1; }
+own_pages() { x list --tree --json | python3 -c '
+import json, sys
+def walk(rows):
+    for row in rows:
+        if str(row["id"]) == sys.argv[1]:
+            print(row["own-pages"])
+        walk(row.get("children", []))
+walk(json.load(sys.stdin)["domains"])' "$1"; }
+# A vCPU that runs has other registers each time that it is stopped.
+moves() {
+	local before
+	x pause "$1" && before=$(x info -r "$1" | grep -A 2 '^vCPU 0:') &&
+		x unpause "$1" && x pause "$1" &&
+		[ "$before" != "$(x info -r "$1" | grep -A 2 '^vCPU 0:')" ] &&
+		x unpause "$1"
+}
+
+# --- a guest that needs no device ---
+config one pty >one.cfg
+ok "create" did create one.cfg
+one=$(cat out)
+ok "the guest is told to touch no device any more" order one silent S
+ok "three forks without device model" did fork-vm --launch-dm no -n 3 one
+mapfile -t ids <out
+ok "... print three ids" [ "${#ids[@]}" = 3 ]
+fork=${ids[0]}
+for id in "${ids[@]}"; do
+	ok "fork $id runs" state "$id" running
+	ok "... and gets on" until_ok moves "$id"
+done
+ok "the parent is frozen" state one frozen
+ok "the tree says which have no device model" \
+	matches "^ *$fork ..one\.$fork +running .* kvm +[0-9]+ +$one *\$" list --tree
+pages=$(own_pages "$fork")
+ok "... and how many pages each has of its own: $pages" \
+	[ "$pages" -ge 8 -a "$pages" -le 64 ]
+ok "they live in their parent's process" \
+	[ "$(number "$fork" pid)" = "$(number one pid)" ]
+ok "info names them as holders" matches "^held by: +domain $fork " info one
+refuses "registers of a fork that runs" \
+	"registers of domain $fork: .*is running" info --registers "$fork"
+refuses "its console" "domain $fork .*has no device model, so no console" \
+	console "$fork"
+refuses "its power button" "domain $fork .*has no device model, so no power" \
+	shutdown "$fork"
+ok "pause" did pause "$fork"
+ok "... and its registers" matches '^vCPU 0: +rip=0x[0-9a-f]+ ' info -r "$fork"
+ok "... again, the same" prints "$(cat out)" info -r "$fork"
+ok "unpause" did unpause "$fork"
+refuses "-m with another number names both" \
+	"fork-vm: domain 'one' has 1 virtual CPUs, so its fork cannot have 4" \
+	fork-vm --launch-dm no -m 4 one
+ok "-m with the parent's, -p, every option" did fork-vm --launch-dm no -m 1 -p \
+	--interrupts all --pv-clock --verify 1 --io-policy crash one
+all=$(cat out)
+ok "... is paused" state "$all" paused
+ok "... runs" did unpause "$all"
+ok "reset, compared with the snapshot" did fork-vm --fork-reset -p "$all"
+ok "... is paused" state "$all" paused
+ok "reset of one that runs" did fork-vm --fork-reset "$fork"
+ok "... runs again" state "$fork" running
+ok "... and gets on" until_ok moves "$fork"
+refuses "reset of the parent" "domain $one \('one'\) is frozen" \
+	fork-vm --fork-reset one
+refuses "unpause of the parent" "domain $one .*is held by 4 forks" unpause one
+
+# --- forks of forks ---
+ok "freeze" did freeze "$fork"
+ok "save-devstate of a fork without device model" did save-devstate "$fork" fork.state
+ok "... writes one" [ -s fork.state ]
+ok "a fork of the fork" did fork-vm --launch-dm no "$fork"
+child=$(cat out)
+ok "... runs" state "$child" running
+ok "a full fork of the fork, from the file" did fork-vm -Q fork.state "$fork"
+full=$(cat out)
+ok "... runs" state "$full" running
+ok "the grandchild is launched late" did fork-vm --launch-dm late "$child"
+ok "... and has a device model" \
+	matches "^ *$child .*one\.$fork\.$child +running .* qemu " list --tree
+ok "... in the same process" [ "$(number "$child" pid)" = "$(number one pid)" ]
+refuses "a second time" "domain $child .*has a device model already" \
+	fork-vm --launch-dm late "$child"
+refuses "destroy of the fork that was forked" "domain $fork .*--recursive" \
+	destroy "$fork"
+ok "destroy of a grandchild" did destroy "$child"
+ok "destroy --recursive of a fork" did destroy -r "$fork"
+ok "... leaves the others" state "${ids[1]}" running
+config late pty >late.cfg
+ok "launch with a configuration" did fork-vm --launch-dm late -p -C late.cfg \
+	"${ids[1]}"
+ok "... keeps the id and takes the name" prints "${ids[1]}" domid late
+ok "... paused" state late paused
+config other pty >other.cfg
+echo 'vcpus = 2' >>other.cfg
+refuses "launch with another guest's" '.*vcpus' \
+	fork-vm --launch-dm late -C other.cfg "${ids[2]}"
+refuses "launch with another device state" '.*' \
+	fork-vm --launch-dm late -Q other.cfg "${ids[2]}"
+ok "... leaves the fork as it was" matches ' kvm ' list "${ids[2]}"
+ok "reset of a launched fork" did fork-vm --fork-reset late
+ok "... which has a device model still" matches ' late +running .* qemu ' list late
+
+# --- killed ---
+kill -KILL "$(number "${ids[2]}" pid)"
+ok "with the domain process its forks are gone" until_ok state "${ids[2]}" crashed
+ok "... also one that was launched" until_ok state late crashed
+ok "... and the parent" until_ok state one crashed
+refuses "reset of such a fork" "domain ${ids[2]} .*has no domain process" \
+	fork-vm --fork-reset "${ids[2]}"
+ok "... can be destroyed" did destroy -r one
+ok "nothing is left" prints '' list
+
+# --- devices ---
+config two "file:$dir/two.console" >two.cfg
+ok "create" did create two.cfg
+until_ok counts_past two.console 8 || exit 1
+timeout 120 "$xlfork" events --json >happened 2>&1 &
+events=$!
+until_ok grep -q . /proc/$events/cmdline
+ok "a fork that stops at a device" did fork-vm --launch-dm no two
+stop=$(cat out)
+last=$(counted two.console)
+ok "... says which" until_ok \
+	matches '^state: +paused \(port (read: 0x3fd, 1 byte|write: .*)\)' info "$stop"
+ok "... and shows the access" \
+	matches '^access: +port 0x3f[d8] (read|write), size 1' info "$stop"
+ok "it does so again" did unpause "$stop"
+ok "..." until_ok state "$stop" paused
+ok "launched, it goes on" did fork-vm --launch-dm late "$stop"
+ok "..." until_ok counts_past "two.console.two.$stop" "$last"
+ok "... without a gap" [ "$(counted "two.console.two.$stop")" -gt "$last" ]
+ok "a fork that launches its device model itself" \
+	did fork-vm --launch-dm no --io-policy launch two
+launch=$(cat out)
+ok "... goes on there" until_ok counts_past "two.console.two.$launch" "$last"
+ok "... and is like any other" matches ' running .* qemu ' list "$launch"
+ok "a fork that ignores devices" did fork-vm --launch-dm no --io-policy ignore two
+ignore=$(cat out)
+ok "... runs" until_ok moves "$ignore"
+ok "a fork that shall not touch one" did fork-vm --launch-dm no --io-policy crash two
+crash=$(cat out)
+ok "... crashes" until_ok state "$crash" crashed
+ok "... and says why" matches 'crashed \(device access without a device model: port' \
+	info "$crash"
+ok "... with its registers" matches '^vCPU 0: +rip=' info "$crash"
+ok "reset brings it back" did fork-vm --fork-reset -p "$crash"
+ok "..." state "$crash" paused
+ok "the parent stood still" [ "$(counted two.console)" = "$last" ]
+ok "destroy" did destroy -r two
+ok "events tell of an access" until_ok grep -q "\"DOMAIN_STATE\".*\"id\": *$stop,.*\"access\"" happened
+ok "... of a launch" grep -q "\"DOMAIN_LAUNCHED\".*\"id\": *$launch," happened
+ok "... and of a crash, with registers" \
+	grep -q "\"id\": *$crash,.*\"crashed\".*\"registers\"" happened
+kill $events
+wait $events 2>/dev/null
+
+# --- a guest that KVM cannot run ---
+config three pty >three.cfg
+ok "create" did create three.cfg
+# A software KVM may not even say that it cannot.
+if x doctor | grep -qE '^[a-z]+ +KVM +hardware'; then
+	ok "the guest is told to run away without a serial port" order three armed X
+	ok "a fork" did fork-vm --launch-dm no --io-policy ignore three
+	triple=$(cat out)
+	ok "... crashes" until_ok state "$triple" crashed
+	ok "... and says why" matches '^state: +crashed \((reset|internal error: )' info "$triple"
+	ok "reset brings it back" did fork-vm --fork-reset -p "$triple"
+	ok "..." state "$triple" paused
+	ok "... with the same end" did unpause "$triple"
+	ok "..." until_ok state "$triple" crashed
+else
+	# Something that crashed, for what follows.
+	until_ok state three running
+	triple=$(x fork-vm --launch-dm no --io-policy crash three)
+	ok "a fork that crashes" until_ok state "$triple" crashed
+fi
+
+# --- forkd killed ---
+ok "a fork that runs" did fork-vm --launch-dm no -p three
+live=$(cat out)
+daemon=$(x version | sed -n 's/.*process //p')
+kill -KILL "$daemon"
+ok "the next daemon knows the fork" state "$live" paused
+ok "... and the crashed one, and why" matches 'crashed .*(reset|internal error|device access)' list "$triple"
+ok "... which can be reset" did fork-vm --fork-reset -p "$triple"
+ok "... and makes more" did fork-vm --launch-dm no -p three
+ok "... and launches one late" did fork-vm --launch-dm late "$live"
+kill -KILL "$(x version | sed -n 's/.*process //p')"
+ok "a launched one is known, too" matches "three\.$live +running .* qemu " list "$live"
+ok "destroy" did destroy -r three
+
+# --- a parent that KVM cannot go on with ---
+config tcg "file:$dir/tcg.console" tcg qemu64,+3dnow >tcg.cfg
+ok "a guest under TCG" did create -p tcg.cfg
+refuses "... with a CPU that KVM cannot give" \
+	".*emulated by TCG, cannot go on in this KVM.*" fork-vm --launch-dm no tcg
+ok "... leaves no fork" [ "$(x list | wc -l)" = 2 ]
+ok "destroy" did destroy tcg
+ok "no daemon is left" until_ok no_forkd
+echo "1..$count"
