@@ -83,7 +83,7 @@ const struct cpu_field cpu_fields[] = {
     EVENT(interrupt.injected),
     EVENT(interrupt.nr),
     EVENT(interrupt.soft),
-    EVENT(interrupt.shadow),
+    ROW(EVENTS, SHADOW, events.interrupt.shadow, "interrupt.shadow"),
     EVENT(nmi.injected),
     EVENT(nmi.pending),
     EVENT(nmi.masked),

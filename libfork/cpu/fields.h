@@ -16,6 +16,7 @@ enum cpu_field_kind {
 	CPU_FIELD_EXACT,
 	CPU_FIELD_SEGMENT, /* a whole struct cpu_segment */
 	CPU_FIELD_PDPTR,   /* counts only with CPU_SREGS_PDPTRS_VALID */
+	CPU_FIELD_SHADOW,  /* CPU_SHADOW_x */
 	CPU_FIELD_SHOWN,   /* printed, never compared */
 };
 

@@ -45,6 +45,10 @@ kvm_tests += tests/kvm/test_probes
 tests_kvm_test_probes_CPPFLAGS = $(test_cppflags)
 tests_kvm_test_probes_LDADD = tests/lib/libtest.la $(test_libs)
 
+kvm_tests += tests/kvm/test_moments
+tests_kvm_test_moments_CPPFLAGS = $(test_cppflags)
+tests_kvm_test_moments_LDADD = $(microvm_libs)
+
 kvm_tests += tests/kvm/test_state
 tests_kvm_test_state_CPPFLAGS = $(test_cppflags)
 tests_kvm_test_state_LDADD = $(microvm_libs)
