@@ -3,9 +3,9 @@
  * Forks a guest of 12 bytes, runs it, resets it 100,000 times and prints the
  * rate. cc reset.c $(pkg-config --cflags --libs libfork); ./a.out [COUNT]
  */
+#include <err.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 #include <libfork/libfork.h>
@@ -15,26 +15,23 @@ static struct lf_error error;
 static void
 must(int rc)
 {
-	if (rc < 0) {
-		fprintf(stderr, "%s\n", error.message);
-		exit(1);
-	}
+	if (rc < 0)
+		errx(1, "%s", error.message);
 }
+
+/* Three levels of page tables, the last with a page of 2 MiB, and the code,
+ * again: incq 0x6000; out %al,$0x80; jmp again */
+static unsigned long memory[0x8000 / 8] = {[0x1000 / 8] = 0x2000 | 7,
+    [0x2000 / 8] = 0x3000 | 7,
+    [0x3000 / 8] = 0x87,
+    [0x4000 / 8] = 0x60002504ff48,
+    0xf4eb80e6};
 
 int
 main(int argc, char **argv)
 {
-	static unsigned long memory[0x8000 / 8];
-	struct lf_segment data = {0, 0xffffffff, 0x2b, 0xc0f3};
 	struct lf_vcpu_regs regs = {.rip = 0x4000,
-	    .rflags = 0x3002, /* IOPL */
-	    .cs = {0, 0xffffffff, 0x33, 0xa0fb},
-	    .ss = data,
-	    .ds = data,
-	    .es = data,
-	    .fs = data,
-	    .gs = data,
-	    .tr = {0, 0x67, 0x40, 0x8b},
+	    .rflags = 0x3002 /* IOPL */,
 	    .cr0 = 0x80050033,
 	    .cr3 = 0x1000,
 	    .cr4 = 0x620,
@@ -46,12 +43,10 @@ main(int argc, char **argv)
 	long i, count = argc > 1 ? atol(argv[1]) : 100000;
 	time_t begin;
 
-	memory[0x1000 / 8] = 0x2000 | 7; /* three levels of page tables, */
-	memory[0x2000 / 8] = 0x3000 | 7; /* the last with a page of 2 MiB */
-	memory[0x3000 / 8] = 0x87;
-	/* again: incq 0x6000; out %al,$0x80; jmp again */
-	memcpy((char *)memory + 0x4000,
-	    "\x48\xff\x04\x25\x00\x60\x00\x00\xe6\x80\xeb\xf4", 12);
+	regs.cs = (struct lf_segment){0, 0xffffffff, 0x33, 0xa0fb};
+	regs.tr = (struct lf_segment){0, 0x67, 0x40, 0x8b};
+	regs.ss = (struct lf_segment){0, 0xffffffff, 0x2b, 0xc0f3};
+	regs.ds = regs.es = regs.fs = regs.gs = regs.ss;
 	must(lf_snapshot_builder_new(&parts, &error));
 	must(lf_snapshot_builder_add_buffer(
 	    parts, memory, sizeof(memory), sizeof(memory), &error));

@@ -9,13 +9,13 @@ programs=(test_access test_state test_moments test_chips test_interrupts
 	test_halted test_engine)
 
 # Long loops are shorter there: everything in it is interpreted.
-export LF_COUNT_DIVISOR=50
+export LF_COUNT_DIVISOR=100
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
 # shellcheck disable=SC2016 # expanded in the lab
-"$top_srcdir/tests/lab/run" --smp 2 --memory 1024 --timeout 300 -- bash -c '
+"$top_srcdir/tests/lab/run" --smp 2 --memory 1024 --timeout 900 -- bash -c '
 	cd "$1" && shift
 	for program; do
 		echo "program $program"
