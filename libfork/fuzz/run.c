@@ -425,7 +425,6 @@ int
 lf_fuzz_run(struct lf_fuzz *fuzz, const void *input, size_t len,
     struct lf_fuzz_outcome *ret_outcome, struct lf_error *error)
 {
-	bool again = false;
 	int rc;
 
 	if (len > lf_fuzz_input_max(fuzz))
@@ -433,10 +432,9 @@ lf_fuzz_run(struct lf_fuzz *fuzz, const void *input, size_t len,
 		    "an input of %zu bytes does not fit into the target's "
 		    "buffer of %zu",
 		    len, lf_fuzz_input_max(fuzz));
-	do {
-		rc = run_once(fuzz, input, len, again, ret_outcome, error);
-		again = rc == COVER_AGAIN;
-	} while (again);
+	rc = run_once(fuzz, input, len, false, ret_outcome, error);
+	while (rc == COVER_AGAIN)
+		rc = run_once(fuzz, input, len, true, ret_outcome, error);
 	if (rc == 0 && ret_outcome->result == LF_FUZZ_CRASH &&
 	    fuzz->options.on_crash != NULL)
 		fuzz->options.on_crash(fuzz->options.on_crash_opaque, fuzz,

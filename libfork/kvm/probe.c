@@ -128,14 +128,15 @@ int
 probe_take_back(struct vcpu *vcpu, uint64_t gva, struct lf_error *error)
 {
 	struct cpu_regs regs;
-	int rc = 0;
+	int rc;
 
 	if (vcpu->access.pending) {
 		vcpu->access.answered = true;
 		rc = vcpu_settle(vcpu, error);
+		if (rc < 0)
+			return rc;
 	}
-	if (rc == 0)
-		rc = vcpu_peek_regs(vcpu, &regs, error);
+	rc = vcpu_peek_regs(vcpu, &regs, error);
 	if (rc < 0 || regs.rip == gva)
 		return rc;
 	regs.rip = gva;
