@@ -2,7 +2,8 @@
 /*
  * Starting the user's forkd. The new daemon says through a pipe that it is
  * ready, or in one line why it is not; end of file without a line means that
- * another forkd was faster, which is as good.
+ * another forkd has the lock: it was faster, which is as good, or it is just
+ * ending, and we try again.
  */
 #include "control/start.h"
 
@@ -20,6 +21,9 @@
 #include "base/error.h"
 #include "base/sys.h"
 #include "control/paths.h"
+
+/* Between two tries to get a forkd. */
+#define AGAIN_MS 50
 
 /*
  * Where a forkd may lie as seen from the running program: installed in the same
@@ -167,14 +171,21 @@ read_ready(int ready, int timeout_ms, struct lf_error *error)
 	return error_set(error, EIO, "forkd did not start: %s", line);
 }
 
+/* Nobody listens, or a forkd that was just ending did. */
+static bool
+nobody_there(int rc)
+{
+	return rc == -ENOENT || rc == -ECONNREFUSED || rc == -EPIPE ||
+	       rc == -ECONNRESET;
+}
+
 int
 control_start(const char *program, bool start, int timeout_ms,
     struct control_client **ret_client, struct lf_error *error)
 {
 	cleanup_free char *run_dir = NULL, *path = NULL;
-	cleanup_close int ready = -1;
 	char buf[4096];
-	int rc;
+	int rc, waited;
 
 	rc = control_run_dir(&run_dir, error);
 	if (rc < 0)
@@ -182,17 +193,24 @@ control_start(const char *program, bool start, int timeout_ms,
 	rc = control_socket_path(run_dir, &path, error);
 	if (rc < 0)
 		return rc;
-	rc = control_client_connect(path, timeout_ms, ret_client, error);
-	if (rc == 0 || (rc != -ENOENT && rc != -ECONNREFUSED))
-		return rc;
-	if (!start)
-		return error_set(error, ENOENT, "no forkd runs at '%s'", path);
-	rc = spawn(
-	    control_program(program, buf, sizeof(buf)), run_dir, &ready, error);
-	if (rc < 0)
-		return rc;
-	rc = read_ready(ready, timeout_ms, error);
-	if (rc < 0)
-		return rc;
-	return control_client_connect(path, timeout_ms, ret_client, error);
+	for (waited = 0;; waited += AGAIN_MS) {
+		cleanup_close int ready = -1;
+
+		rc =
+		    control_client_connect(path, timeout_ms, ret_client, error);
+		if (!nobody_there(rc) || waited > timeout_ms)
+			return rc;
+		if (!start)
+			return error_set(
+			    error, ENOENT, "no forkd runs at '%s'", path);
+		/* Another one that has the lock comes up, or is ending. */
+		if (waited > 0)
+			usleep(AGAIN_MS * 1000);
+		rc = spawn(control_program(program, buf, sizeof(buf)), run_dir,
+		    &ready, error);
+		if (rc == 0)
+			rc = read_ready(ready, timeout_ms, error);
+		if (rc < 0)
+			return rc;
+	}
 }

@@ -471,6 +471,55 @@ Test(forkd, rounds_of_create_fork_destroy_leak_nothing)
 	forkd_check_empty();
 }
 
+/* As a forkd that is just ending: it has the lock, and nobody listens. */
+static pid_t
+lock_for(unsigned ms)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	char *path = guest_path("run/lock");
+	int fds[2];
+	char byte;
+	pid_t pid;
+
+	guest_shell("mkdir -m 700 %s/run", guest_dir());
+	cr_assert_eq(pipe(fds), 0);
+	pid = fork();
+	if (pid == 0) {
+		int fd = open(path, O_RDWR | O_CREAT, 0600);
+
+		if (fcntl(fd, F_SETLK, &lock) == 0 && write(fds[1], "", 1) == 1)
+			usleep(ms * 1000);
+		_exit(0);
+	}
+	close(fds[1]);
+	cr_assert_eq(read(fds[0], &byte, 1), 1);
+	close(fds[0]);
+	free(path);
+	return pid;
+}
+
+Test(forkd, a_command_waits_for_a_forkd_that_is_ending_and_starts_another)
+{
+	struct control_client *client = NULL;
+	const char *top = getenv("top_builddir");
+	struct lf_error error;
+	char program[4096], name[64];
+	pid_t ending;
+
+	snprintf(program, sizeof(program), "%s/forkd/forkd",
+	    top != NULL ? top : ".");
+	snprintf(name, sizeof(name), "%s/run", guest_dir());
+	setenv("FORKD_RUN_DIR", name, 1);
+	snprintf(name, sizeof(name), "%s/state", guest_dir());
+	setenv("FORKD_STATE_DIR", name, 1);
+	ending = lock_for(500);
+	cr_assert_eq(control_start(program, true, 20000, &client, &error), 0,
+	    "%s", error.message);
+	waitpid(ending, NULL, 0);
+	control_client_free(client);
+	forkd_wait_processes(0);
+}
+
 Test(forkd, one_that_was_started_by_a_command_goes_with_the_last_domain)
 {
 	struct control_client *client = NULL;
