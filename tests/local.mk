@@ -34,6 +34,7 @@ tests_lib_libtest_la_CPPFLAGS = $(test_cppflags)
 
 include tests/cli/local.mk
 EXTRA_DIST += tests/data/memory-maps
+EXTRA_DIST += tests/data/streams
 
 include tests/demo/local.mk
 include tests/guest/local.mk

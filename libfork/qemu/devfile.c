@@ -158,12 +158,6 @@ devfile_check(const struct stream *mine, const struct stream *other,
 			    "%u): it is of another domain",
 			    section->name, section->instance_id);
 	}
-	for (i = 0; i < sizeof(fingerprint) / sizeof(fingerprint[0]); i++) {
-		int rc = compare_all(i, mine, other, error);
-
-		if (rc < 0)
-			return rc;
-	}
 	for (i = 0; i < other->section_count; i++)
 		if (stream_find(mine, other->sections[i].name,
 			other->sections[i].instance_id) == NULL)
@@ -172,6 +166,12 @@ devfile_check(const struct stream *mine, const struct stream *other,
 			    "%u), the snapshot has none",
 			    other->sections[i].name,
 			    other->sections[i].instance_id);
+	for (i = 0; i < sizeof(fingerprint) / sizeof(fingerprint[0]); i++) {
+		int rc = compare_all(i, mine, other, error);
+
+		if (rc < 0)
+			return rc;
+	}
 	return 0;
 }
 

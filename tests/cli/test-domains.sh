@@ -127,6 +127,12 @@ x unpause one
 until_ok counts_past one.console "$before" >/dev/null
 refuses "-Q of an older snapshot says what differs" \
 	"fork-vm -Q 'stale': .*not of this snapshot.*'env\." fork-vm -Q stale one
+{ config foreign; echo 'rng = on'; } >foreign.cfg
+did create foreign.cfg && did save-devstate foreign foreign.state
+refuses "-Q of another domain says what differs" \
+	"fork-vm -Q 'foreign.state': .*the device state has a section '[^']*rng" \
+	fork-vm -Q foreign.state one
+x destroy -r foreign
 x destroy -r one
 
 # What was measured differs from run to run, what is concluded does not.
