@@ -64,6 +64,33 @@ find_changed(const struct change *change, struct lf_error *error)
 
 /* --- launch --- */
 
+/*
+ * Where the device model came from, when one waited for this domain: then it
+ * has the overlays that were made for that one.
+ */
+static void
+note_launch(struct domain *domain, const json_t *result)
+{
+	struct lf_domain_config *waited = take_ptr(domain->waiting_config);
+	const char *miss = json_string_value(json_object_get(result, "miss"));
+
+	domain->launch_note[0] = '\0';
+	if (waited == NULL)
+		return;
+	if (json_is_true(json_object_get(result, "waited")) &&
+	    lf_domain_config_set(
+		&waited->name, domain->launch_config->name, NULL) == 0) {
+		lf_domain_config_free(domain->launch_config);
+		domain->launch_config = take_ptr(waited);
+		snprintf(domain->launch_note, sizeof(domain->launch_note),
+		    "one that waited");
+	} else
+		snprintf(domain->launch_note, sizeof(domain->launch_note),
+		    "started anew: %.180s",
+		    miss != NULL ? miss : "no device model waits");
+	lf_domain_config_free(waited);
+}
+
 /* From now on the domain is what it was launched with. */
 static void
 commit_launch(struct domain *domain)
@@ -87,6 +114,7 @@ static void
 forget_launch(struct domain *domain)
 {
 	lf_domain_config_free(take_ptr(domain->launch_config));
+	lf_domain_config_free(take_ptr(domain->waiting_config));
 	process_kill(&domain->qemu);
 	save(domain);
 }
@@ -99,15 +127,15 @@ on_launched(void *opaque, const struct lf_error *error, json_t *result,
 	struct lf_error gone;
 	struct domain *domain = find_changed(change, &gone);
 
-	(void)result;
 	(void)answer;
 	if (domain == NULL)
 		error = error != NULL ? error : &gone;
 	else {
 		domain->launching = false;
-		if (error == NULL)
+		if (error == NULL) {
+			note_launch(domain, result);
 			commit_launch(domain);
-		else
+		} else
 			forget_launch(domain);
 	}
 	change->done(change->opaque, domain, error);
@@ -200,6 +228,68 @@ change_launch_wanted(struct domain *domain)
 		change_launch(domain, NULL, -1, false, on_wanted, NULL);
 }
 
+/* --- a device model that waits --- */
+
+static void
+on_prepared(void *opaque, const struct lf_error *error, json_t *result,
+    struct channel_message *answer)
+{
+	struct change *change = opaque;
+	struct lf_error gone;
+	struct domain *domain = find_changed(change, &gone);
+
+	(void)result;
+	(void)answer;
+	if (domain == NULL)
+		error = error != NULL ? error : &gone;
+	else {
+		domain->launching = false;
+		if (error == NULL)
+			domain->waiting_config =
+			    take_ptr(domain->launch_config);
+		else
+			forget_launch(domain);
+		save(domain);
+	}
+	change->done(change->opaque, domain, error);
+	free(change);
+	/* It may have come to a device in the meantime. */
+	if (domain != NULL)
+		change_launch_wanted(domain);
+}
+
+/*
+ * The next forkd does not know of a device model that waits, and ends it: on
+ * record is what would be launched, not that it was.
+ */
+void
+change_prepare(struct domain *domain, change_done *done, void *opaque)
+{
+	struct change *change = NULL;
+	json_t *config = NULL;
+	struct lf_error error;
+	int rc = check_launch(domain, &error);
+
+	if (rc == 0) {
+		change = change_new(domain, done, opaque);
+		rc = change == NULL ? error_nomem(&error) : 0;
+	}
+	if (rc == 0)
+		rc = lf_domain_config_copy(
+		    domain->config, &domain->launch_config, &error);
+	if (rc == 0)
+		rc = birth_config_value(domain->launch_config, &config, &error);
+	if (rc < 0) {
+		lf_domain_config_free(take_ptr(domain->launch_config));
+		free(change);
+		done(opaque, domain, &error);
+		return;
+	}
+	domain->launching = true;
+	life_call(domain, ROLE_PREPARE, json_pack("{s:o}", "config", config),
+	    NULL, 0, CHANGE_MS, on_prepared, change);
+}
+
 /* --- reset --- */
 
 static void
@@ -255,8 +345,12 @@ change_adopt(struct domain *domain, const json_t *described)
 
 	domain->wants_device_model =
 	    json_is_true(json_object_get(described, "wants-device-model"));
-	if (domain->launch_config == NULL)
+	if (domain->launch_config == NULL) {
+		/* One that waits, and nobody knows with which files. */
+		if (!domain->device_model)
+			process_kill(&domain->qemu);
 		return;
+	}
 	if (backend != NULL && strcmp(backend, "qemu") == 0)
 		commit_launch(domain);
 	else

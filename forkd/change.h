@@ -33,6 +33,12 @@ void change_launch(struct domain *domain, struct lf_domain_config *take_config,
  */
 void change_launch_wanted(struct domain *domain);
 
+/*
+ * Starts the device model that a fork may need later, with the configuration
+ * on record; it waits until then. `done` is called when it is ready.
+ */
+void change_prepare(struct domain *domain, change_done *done, void *opaque);
+
 /* Takes a fork back to its snapshot. */
 void change_reset(
     struct domain *domain, bool paused, change_done *done, void *opaque);

@@ -118,7 +118,8 @@ struct forking {
 	struct lf_domain_config *config; /* of the one fork; NULL */
 	int devstate;
 	bool paused;
-	json_t *options; /* of forks without device model; NULL: with */
+	json_t *options;  /* of forks without device model; NULL: with */
+	unsigned prepare; /* so many more get a device model that waits */
 	unsigned wanted, started, running;
 	unsigned *ids; /* of those that are there */
 	unsigned count;
@@ -185,15 +186,32 @@ fork_failed(struct forking *f, const struct lf_error *error)
 static void start_forks(struct forking *f);
 
 static void
+on_prepared(void *opaque, struct domain *domain, const struct lf_error *error)
+{
+	struct forking *f = opaque;
+
+	(void)domain;
+	f->running--;
+	if (error != NULL)
+		fork_failed(f, error);
+	start_forks(f);
+}
+
+static void
 on_forked(void *opaque, struct domain *domain, const struct lf_error *error)
 {
 	struct forking *f = opaque;
 
-	f->running--;
 	if (error != NULL)
 		fork_failed(f, error);
 	else
 		f->ids[f->count++] = domain->id;
+	if (error == NULL && f->prepare > 0) {
+		f->prepare--;
+		change_prepare(domain, on_prepared, f);
+		return;
+	}
+	f->running--;
 	start_forks(f);
 }
 
@@ -278,7 +296,11 @@ read_options(struct forking *f, struct lf_error *error)
 	const json_t *arguments = f->request->arguments;
 	struct lf_fork_options ignored;
 	const char *member = fork_options_any(arguments);
+	const json_t *pool = json_object_get(arguments, "dm-pool");
 
+	f->prepare = (unsigned)json_integer_value(pool);
+	if (member == NULL && pool != NULL)
+		member = "dm-pool";
 	if (!json_is_false(json_object_get(arguments, "device-model")))
 		return member == NULL
 			   ? 0
@@ -413,6 +435,21 @@ on_changed(void *opaque, struct domain *domain, const struct lf_error *error)
 	peer_fail(request, &why);
 }
 
+static void
+on_launched(void *opaque, struct domain *domain, const struct lf_error *error)
+{
+	struct peer_request *request = opaque;
+
+	if (error != NULL || domain->launch_note[0] == '\0') {
+		on_changed(opaque, domain, error);
+		return;
+	}
+	peer_return(request,
+	    json_pack("{s:I, s:s, s:s}", "id", (json_int_t)domain->id, "name",
+		domain->config->name, "device-model", domain->launch_note),
+	    NULL, 0);
+}
+
 static bool
 wants_pause(const struct peer_request *request)
 {
@@ -455,7 +492,7 @@ command_launch(
 		peer_fail(request, &error);
 	} else
 		change_launch(domain, config, devstate, wants_pause(request),
-		    on_changed, request);
+		    on_launched, request);
 }
 
 void

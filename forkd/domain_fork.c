@@ -68,6 +68,48 @@ domain_fork_here(struct job *job, struct lf_error *error)
 /* --- its device model --- */
 
 int
+domain_prepare(struct job *job, struct lf_error *error)
+{
+	struct hosted *h = job->hosted;
+	struct lf_domain_config *config = NULL;
+	struct lf_dm_pool *pool = NULL;
+	int rc;
+
+	if (h->pool != NULL || lf_domain_backend(h->domain) != LF_BACKEND_KVM)
+		return error_set(error, EBADFD,
+		    "the fork has a device model, or one that waits");
+	rc = domain_job_config(job, &config, error);
+	if (rc < 0)
+		return rc;
+	rc = lf_dm_pool_new(
+	    lf_domain_origin(h->domain), &h->launcher, config, 1, &pool, error);
+	lf_domain_config_free(config);
+	if (rc == 0)
+		rc = lf_dm_pool_fill(pool, error);
+	if (rc < 0) {
+		lf_dm_pool_free(pool);
+		return rc;
+	}
+	h->pool = pool;
+	return 0;
+}
+
+/* Says whether the device model that waited was used; it is not any more. */
+static void
+end_pool(struct job *job)
+{
+	struct hosted *h = job->hosted;
+	const char *miss;
+
+	if (h->pool == NULL)
+		return;
+	miss = lf_dm_pool_miss(h->pool);
+	job->result =
+	    json_pack("{s:b, s:s*}", "waited", miss == NULL, "miss", miss);
+	lf_dm_pool_free(take_ptr(h->pool));
+}
+
+int
 domain_launch(struct job *job, struct lf_error *error)
 {
 	cleanup_close int devstate = domain_job_fd(job, "devstate");
@@ -76,6 +118,7 @@ domain_launch(struct job *job, struct lf_error *error)
 	struct lf_launch_options options = {
 	    .launcher = &job->hosted->launcher,
 	    .devstate_fd = devstate,
+	    .dm_pool = job->hosted->pool,
 	};
 	int rc;
 
@@ -85,6 +128,8 @@ domain_launch(struct job *job, struct lf_error *error)
 	options.config = config;
 	rc = lf_domain_launch(domain, &options, error);
 	lf_domain_config_free(config);
+	if (rc == 0)
+		end_pool(job);
 	return rc < 0 ? rc : domain_go_on(job, domain, error);
 }
 

@@ -324,6 +324,7 @@ static int
 destroy(struct job *job, struct lf_error *error)
 {
 	(void)error;
+	lf_dm_pool_free(take_ptr(job->hosted->pool));
 	lf_domain_free(take_ptr(job->hosted->domain));
 	return 0;
 }
@@ -339,6 +340,7 @@ static int (*const jobs[ROLE_COMMAND_COUNT])(
     [ROLE_SAVE_DEVSTATE] = save_devstate,
     [ROLE_SEND_SNAPSHOT] = send_snapshot,
     [ROLE_FORK_HERE] = domain_fork_here,
+    [ROLE_PREPARE] = domain_prepare,
     [ROLE_LAUNCH] = domain_launch,
     [ROLE_RESET] = reset,
     [ROLE_REGISTERS] = registers,

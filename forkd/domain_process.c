@@ -69,6 +69,7 @@ hosted_free(struct hosted *h)
 		return;
 	if (h->changed != NULL)
 		event_free(h->changed);
+	lf_dm_pool_free(h->pool);
 	lf_domain_free(h->domain);
 	json_decref(h->facts);
 	free(h);

@@ -46,6 +46,7 @@ struct hosted {
 	/* NULL: the first one, before it was booted or forked. */
 	struct lf_domain *domain;
 	struct lf_launcher launcher; /* asks forkd, in this domain's name */
+	struct lf_dm_pool *pool;     /* its device model that waits; NULL */
 	struct event *changed;
 	unsigned jobs; /* that wait or are under way: the worker's meanwhile */
 	bool doomed;   /* is being destroyed: takes no more commands */
@@ -129,6 +130,7 @@ int domain_go_on(
 /* --- domain_fork.c: jobs of forks without device model --- */
 
 int domain_fork_here(struct job *job, struct lf_error *error);
+int domain_prepare(struct job *job, struct lf_error *error);
 int domain_launch(struct job *job, struct lf_error *error);
 
 /* The registers of all vCPUs, as a list; what cannot be read is left out. */

@@ -94,6 +94,7 @@ domain_free(struct domain *domain)
 	file_list_done(&domain->backing);
 	lf_domain_config_free(domain->config);
 	lf_domain_config_free(domain->launch_config);
+	lf_domain_config_free(domain->waiting_config);
 	free(domain);
 }
 DEFINE_CLEANUP(struct domain *, domain_free);

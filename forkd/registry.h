@@ -74,6 +74,10 @@ struct domain {
 	bool wants_device_model; /* it stopped at an access that wants one */
 	/* What it is launched with, and is from then on; NULL: as on record. */
 	struct lf_domain_config *launch_config;
+	/* What its device model that waits was started with; NULL: none does.
+	 */
+	struct lf_domain_config *waiting_config;
+	char launch_note[200];     /* where its device model came from; "" */
 	struct file_list overlays; /* images that go with it */
 	struct file_list backing;  /* images under those of its configuration */
 	int64_t created;           /* seconds since the epoch */

@@ -67,6 +67,12 @@ static const struct control_argument fork_here[] = {
     END,
 };
 
+static const struct control_argument prepare[] = {
+    DOMAIN,
+    {"config", CONTROL_OBJECT, true, 0, "complete configuration"},
+    END,
+};
+
 static const struct control_argument launch[] = {
     DOMAIN,
     {"config", CONTROL_OBJECT, true, 0, "complete configuration"},
@@ -92,6 +98,7 @@ const struct role_command role_commands[ROLE_COMMAND_COUNT] = {
     [ROLE_SAVE_DEVSTATE] = {"save-devstate", save_devstate},
     [ROLE_SEND_SNAPSHOT] = {"send-snapshot", send_snapshot},
     [ROLE_FORK_HERE] = {"fork-here", fork_here},
+    [ROLE_PREPARE] = {"prepare", prepare},
     [ROLE_LAUNCH] = {"launch", launch},
     [ROLE_RESET] = {"reset", reset},
     [ROLE_REGISTERS] = {"registers", only_domain},

@@ -63,6 +63,7 @@ enum {
 };
 
 #define FORKS_MAX 1000
+#define POOL_MAX  64
 
 static const struct option_spec fork_options[] = {
     [FORK_CONFIG] = {'C', "config", "CONFIG",
@@ -94,7 +95,9 @@ static const struct option_spec fork_options[] = {
     [FORK_VERIFY] = {0, "verify", "COUNT",
 	"compare every COUNTth reset there with the snapshot", false},
     [FORK_DM_POOL] = {0, "dm-pool", "COUNT",
-	"keep device models started in advance", true},
+	"start the device models of COUNT of the forks in advance; they wait "
+	"for --launch-dm late",
+	false},
     OPTION_END,
 };
 
@@ -132,7 +135,7 @@ static const unsigned option_forms[] = {
     [FORK_IO_POLICY] = IN(NO),
     [FORK_PV_CLOCK] = IN(NO),
     [FORK_VERIFY] = IN(NO),
-    [FORK_DM_POOL] = IN(YES) | IN(LATE),
+    [FORK_DM_POOL] = IN(NO),
 };
 
 static int
@@ -247,7 +250,7 @@ check_vcpus(const struct invocation *call, struct session *s,
 
 /* Numbers among the options; 0: not given. */
 struct fork_numbers {
-	unsigned long count, vcpus, verify;
+	unsigned long count, vcpus, verify, pool;
 };
 
 static int
@@ -266,6 +269,12 @@ read_numbers(const struct invocation *call, struct fork_numbers *ret,
 	if (rc == 0 && call->given[FORK_VERIFY])
 		rc = option_number(
 		    call, FORK_VERIFY, 1, UINT32_MAX, &ret->verify, error);
+	if (rc == 0 && call->given[FORK_DM_POOL])
+		rc = option_number(
+		    call, FORK_DM_POOL, 1, POOL_MAX, &ret->pool, error);
+	if (rc == 0 && ret->pool > (ret->count > 0 ? ret->count : 1))
+		return usage_error(call, error,
+		    "--dm-pool %lu is for more forks than are made", ret->pool);
 	return rc;
 }
 
@@ -286,6 +295,9 @@ add_bare_options(const struct invocation *call,
 	if (numbers->verify > 0)
 		json_object_set_new(arguments, "verify",
 		    json_integer((json_int_t)numbers->verify));
+	if (numbers->pool > 0)
+		json_object_set_new(arguments, "dm-pool",
+		    json_integer((json_int_t)numbers->pool));
 }
 
 /* What `call` says, as forkd's arguments; `*ret_devstate` is to be sent. */
@@ -352,6 +364,17 @@ print_forks(const json_t *forks, struct lf_error *error)
 	return 0;
 }
 
+/* Where the device model came from, if one had been started in advance. */
+static void
+print_launch(const json_t *result)
+{
+	const char *from =
+	    json_string_value(json_object_get(result, "device-model"));
+
+	if (from != NULL)
+		printf("device model: %s\n", from);
+}
+
 /* How forkd calls the forms, and what is said while they take time. */
 static const struct {
 	const char *command, *doing;
@@ -399,6 +422,7 @@ fork_vm(const struct invocation *call, struct lf_error *error)
 		    call->value[FORK_DEVSTATE]);
 	if (rc < 0)
 		return rc;
+	print_launch(result);
 	return print_forks(json_object_get(result, "forks"), error);
 }
 

@@ -104,6 +104,8 @@ static const struct control_argument fork_arguments[] = {
     {"pv-clock", CONTROL_BOOL, false, 0, "give KVM the guest's clock MSRs"},
     {"verify", CONTROL_UINT, false, UINT32_MAX,
 	"compare every so many resets with the snapshot"},
+    {"dm-pool", CONTROL_UINT, false, 64,
+	"start the device models of so many of the forks, to wait"},
     END,
 };
 
@@ -177,7 +179,8 @@ const struct control_command control_commands[CONTROL_COMMAND_COUNT] = {
 	"{forks: [{id, name}]}"},
     [CONTROL_LAUNCH] = {"launch-dm", CONTROL_RUNNING | CONTROL_PAUSED,
 	launch_arguments, "give a fork without device model its device model",
-	"{id, name}"},
+	"{id, name, device-model}; the last only where one was started in "
+	"advance: whether it was that one, or why not"},
     [CONTROL_RESET] = {"reset",
 	CONTROL_RUNNING | CONTROL_PAUSED | CONTROL_CRASHED, reset_arguments,
 	"take a fork back to its snapshot", "{id, name}"},

@@ -3,6 +3,7 @@
 cli_scripts = \
 	tests/cli/test-devstate.sh \
 	tests/cli/test-bare-forks.sh \
+	tests/cli/test-dm-pool.sh \
 	tests/cli/test-domains.sh \
 	tests/cli/test-freeze-at.sh \
 	tests/cli/test-usage.sh

@@ -135,7 +135,16 @@ row 2 "fork-vm: --fork-reset and --launch-dm exclude each other: a reset leaves 
 	fork-vm --fork-reset --launch-dm no web
 
 # What a later version will do, and what none will.
-row 1 "fork-vm: --dm-pool is not in this version" fork-vm --dm-pool 2 web
+row 2 "fork-vm: --dm-pool is for forks without device model: add --launch-dm no" \
+	fork-vm --dm-pool 2 web
+row 2 "fork-vm: --dm-pool is for forks without device model: add --launch-dm no" \
+	fork-vm --dm-pool 1 --launch-dm late web
+row 2 "fork-vm: --dm-pool '0' is not a number from 1 to 64" \
+	fork-vm --launch-dm no --dm-pool 0 web
+row 2 "fork-vm: --dm-pool '65' is not a number from 1 to 64" \
+	fork-vm --launch-dm no -n 100 --dm-pool 65 web
+row 2 "fork-vm: --dm-pool 3 is for more forks than are made" \
+	fork-vm --launch-dm no -n 2 --dm-pool 3 web
 row 1 "fork-vm: --allow-iommu is refused: a device passed through is one piece of hardware, there is nothing to give to the fork; remove it from the parent" \
 	fork-vm --allow-iommu web
 
