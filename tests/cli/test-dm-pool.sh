@@ -55,7 +55,6 @@ prints() {
 	did "$@" && [ "$(cat out)" = "$wanted" ]
 }
 until_ok() {
-	local i
 	for _ in $(seq 600); do
 		"$@" && return
 		sleep 0.05
