@@ -3,6 +3,7 @@
 dist_man_MANS += docs/xlfork.1 docs/xlfork.cfg.5 docs/forkd.8
 dist_man_MANS += docs/xlfork-forking.7
 EXTRA_DIST += docs/architecture.md docs/performance.md docs/testing.md
+EXTRA_DIST += docs/fuzzing.md
 
 # The library, one page per family of functions.
 dist_man_MANS += \
