@@ -73,12 +73,15 @@ birth_release_overlays(struct domain *domain)
 	const struct daemon *daemon = domain->owner;
 	struct file_list *list = &domain->overlays;
 	size_t len = strlen(daemon->overlay_dir), i = 0;
+	struct lf_error ignored;
 
 	while (i < list->count) {
 		if (strncmp(list->path[i], daemon->overlay_dir, len) == 0) {
 			i++;
 			continue;
 		}
+		/* Out of memory, a reset will not find it, and says so. */
+		registry_list_file(&domain->named, list->path[i], &ignored);
 		free(list->path[i]);
 		list->path[i] = list->path[--list->count];
 	}

@@ -146,14 +146,12 @@ static int
 check_launch(const struct domain *domain, struct lf_error *error)
 {
 	if (domain->launching)
-		return error_set(error, EBUSY,
-		    "domain %u ('%s') is being given its device model already",
-		    domain->id, domain->config->name);
+		return error_set(
+		    error, EBUSY, "it is being given its device model already");
 	if (domain->device_model)
 		return error_set(error, EBADFD,
-		    "domain %u ('%s') has a device model already; only a fork "
-		    "made with '--launch-dm no' can be given one",
-		    domain->id, domain->config->name);
+		    "it has a device model already; only a fork made with "
+		    "'--launch-dm no' can be given one");
 	return 0;
 }
 
@@ -304,10 +302,46 @@ on_reset(void *opaque, const struct lf_error *error, json_t *result,
 	(void)answer;
 	if (domain == NULL)
 		error = error != NULL ? error : &gone;
-	else
+	else {
+		birth_release_overlays(domain);
 		save(domain);
+	}
 	change->done(change->opaque, domain, error);
 	free(change);
+}
+
+static int
+check_overlay(
+    const struct domain *domain, const char *path, struct lf_error *error)
+{
+	if (path == NULL || registry_has_file(&domain->overlays, path) ||
+	    registry_has_file(&domain->named, path))
+		return 0;
+	return error_set(error, EINVAL,
+	    "its overlay '%s' was there before the fork: what it was then is "
+	    "not known, so a reset is not possible",
+	    path);
+}
+
+/* A reset makes new overlays in the place of those that were made for it. */
+static int
+check_reset(const struct domain *domain, struct lf_error *error)
+{
+	const struct lf_domain_config *config = domain->config;
+	int rc = 0;
+	size_t i;
+
+	if (domain->parent == 0)
+		return error_set(error, EINVAL,
+		    "it is no fork: there is nothing to reset it to");
+	if (!domain->device_model)
+		return 0;
+	for (i = 0; rc == 0 && i < config->disk_count; i++)
+		if (!config->disks[i].read_only)
+			rc =
+			    check_overlay(domain, config->disks[i].path, error);
+	return rc == 0 ? check_overlay(domain, config->firmware.nvram, error)
+		       : rc;
 }
 
 void
@@ -316,13 +350,8 @@ change_reset(
 {
 	struct change *change = NULL;
 	struct lf_error error;
-	int rc = 0;
+	int rc = check_reset(domain, &error);
 
-	if (domain->parent == 0)
-		rc = error_set(&error, EINVAL,
-		    "domain %u ('%s') is no fork: there is nothing to reset "
-		    "it to",
-		    domain->id, domain->config->name);
 	if (rc == 0) {
 		change = change_new(domain, done, opaque);
 		rc = change == NULL ? error_nomem(&error) : 0;

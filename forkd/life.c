@@ -154,9 +154,7 @@ life_call(struct domain *domain, enum role_command_id command,
 		take_arguments = json_object();
 	if (link == NULL || take_arguments == NULL) {
 		json_decref(take_arguments);
-		error_set(&error, EBADFD,
-		    "domain %u ('%s') has no domain process", domain->id,
-		    domain->config->name);
+		error_set(&error, EBADFD, "it has no domain process any more");
 		done(opaque, &error, NULL, NULL);
 		return;
 	}

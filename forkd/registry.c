@@ -91,6 +91,7 @@ domain_free(struct domain *domain)
 	process_done(&domain->qemu);
 	process_done(&domain->probe);
 	file_list_done(&domain->overlays);
+	file_list_done(&domain->named);
 	file_list_done(&domain->backing);
 	lf_domain_config_free(domain->config);
 	lf_domain_config_free(domain->launch_config);
@@ -418,11 +419,9 @@ registry_has_file(const struct file_list *list, const char *path)
 	return false;
 }
 
-void
-registry_drop_overlay(struct domain *domain, const char *path)
+static bool
+drop_file(struct file_list *list, const char *path)
 {
-	struct file_list *list = &domain->overlays;
-	struct lf_error ignored;
 	size_t i;
 
 	for (i = 0; i < list->count; i++)
@@ -430,9 +429,19 @@ registry_drop_overlay(struct domain *domain, const char *path)
 			unlink(path);
 			free(list->path[i]);
 			list->path[i] = list->path[--list->count];
-			registry_save(domain, &ignored);
-			return;
+			return true;
 		}
+	return false;
+}
+
+void
+registry_drop_overlay(struct domain *domain, const char *path)
+{
+	struct lf_error ignored;
+
+	if (drop_file(&domain->overlays, path) ||
+	    drop_file(&domain->named, path))
+		registry_save(domain, &ignored);
 }
 
 static bool

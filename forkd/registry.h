@@ -79,6 +79,7 @@ struct domain {
 	struct lf_domain_config *waiting_config;
 	char launch_note[200];     /* where its device model came from; "" */
 	struct file_list overlays; /* images that go with it */
+	struct file_list named;    /* overlays of ours that stay: the user's */
 	struct file_list backing;  /* images under those of its configuration */
 	int64_t created;           /* seconds since the epoch */
 	char accelerator_reason[300];

@@ -85,6 +85,9 @@ registry_file_write(const struct domain *domain, struct lf_error *error)
 	    (json_int_t)domain->host, "device-model", domain->device_model);
 	if (value == NULL)
 		return error_nomem(error);
+	if (domain->named.count > 0)
+		json_object_set_new(
+		    value, "named-overlays", files_value(&domain->named));
 	if (domain->launch_config != NULL) {
 		json_t *launch = NULL;
 
@@ -200,6 +203,9 @@ registry_file_read(struct domain *domain, struct lf_error *error)
 		rc = find_process(qemu_pid, qemu_start, &domain->qemu, error);
 	if (rc == 0)
 		rc = read_files(domain, &domain->overlays, overlays, error);
+	if (rc == 0)
+		rc = read_files(domain, &domain->named,
+		    json_object_get(value, "named-overlays"), error);
 	if (rc == 0)
 		rc = read_files(domain, &domain->backing, backing, error);
 	return rc;

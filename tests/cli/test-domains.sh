@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck disable=SC1091,SC2034,SC2154 # variables of cli.sh
 # xlfork with a real forkd and real domains, whose guest is a firmware image of
 # a few hundred bytes that counts on its console: every command, and everything
 # that can go wrong at the command line, each with its line and exit status.
-# shellcheck source=tests/cli/cli.sh
 . "$(dirname "$0")/cli.sh"
 
 config() {
@@ -92,6 +92,16 @@ for id in "${ids[@]}"; do
 		"$(tr -d '\r' <"one.console.one.$id" | head -n 1)" = "tick $((last + 1))" ]
 done
 ok "the parent does not" [ "$last" = "$(counted one.console)" ]
+ok "reset of a fork" did fork-vm --fork-reset "${ids[0]}"
+ticks_again() {
+	[ "$(tr -d '\r' <"one.console.one.${ids[0]}" |
+		grep -c "^tick $((last + 1))\$")" = 2 ]
+}
+ok "... counts again from where its parent stopped" until_ok ticks_again
+ok "... under the same id and name" prints "one.${ids[0]}" domname "${ids[0]}"
+refuses "reset of what is no fork" "domain $one .*frozen" fork-vm --fork-reset one
+refuses "a device model for what has one" \
+	"domain ${ids[0]} .*has a device model already" fork-vm --launch-dm late "${ids[0]}"
 ok "the tree" matches "^ *${ids[1]} ..one\.${ids[1]} +running .* $one *\$" list --tree
 ok "info names the holders" matches "^held by: +domain ${ids[0]} " info one
 refuses "unpause of a parent with forks names them" "domain $one .*${ids[0]}.*${ids[1]}" \
@@ -117,6 +127,32 @@ x fork-vm -d one >out 2>err
 ok "-d prints what is said" grep -q '^debug: fork-vm ' err
 ok "destroy --recursive" did destroy --recursive one
 ok "nothing is left" prints '' list
+
+# --- disks of forks that are reset ---
+if command -v qemu-img >/dev/null; then
+	qemu-img create -q -f raw base.img 1M
+	qemu-img create -q -f qcow2 -F raw -b "$dir/base.img" old.qcow2
+	disk_config() {
+		config "$1"
+		echo "disk = [ \"$2,vda,rw\" ]"
+	}
+	disk_config base base.img,raw >base.cfg
+	disk_config new new.qcow2,qcow2 >new.cfg
+	disk_config old old.qcow2,qcow2 >old.cfg
+	ok "create with a disk" did create base.cfg
+	ok "a fork whose overlay has a place of its own" did fork-vm -C new.cfg base
+	made=$(stat -c %w-%y new.qcow2)
+	ok "reset" did fork-vm --fork-reset new
+	ok "... makes it anew there" [ "$made" != "$(stat -c %w-%y new.qcow2)" ]
+	ok "a fork on an overlay that was there before" did fork-vm -C old.cfg base
+	refuses "reset" ".*overlay '$dir/old.qcow2' was there before the fork" \
+		fork-vm --fork-reset old
+	ok "a fork with an overlay of forkd's" did fork-vm base
+	ok "reset" did fork-vm --fork-reset "$(cat out)"
+	ok "destroy" did destroy -r base
+	ok "... leaves the overlays that have a place of their own" [ -e new.qcow2 -a -e old.qcow2 ]
+	ok "... and no other" [ -z "$(ls "$FORKD_STATE_DIR/overlays")" ]
+fi
 
 # --- a stale device state, consoles, events ---
 ok "create" did create one.cfg
