@@ -281,6 +281,20 @@ save_devstate(
 	close_fd(fd);
 }
 
+/* To a process that forkd knows nothing of: no domain holds the snapshot. */
+static void
+lease(
+    struct client *client, struct domain *domain, struct peer_request *request)
+{
+	int fd = channel_message_take_fd(
+	    &request->message, (size_t)json_integer_value(
+				   json_object_get(request->arguments, "fd")));
+
+	forward(client, domain, request, ROLE_SEND_SNAPSHOT,
+	    json_pack("{s:i}", "fd", 0), &fd, 1);
+	close_fd(fd);
+}
+
 static void (*const handlers[CONTROL_COMMAND_COUNT])(struct client *client,
     struct domain *domain, struct peer_request *request) = {
     [CONTROL_CAPABILITIES] = capabilities,
@@ -298,6 +312,7 @@ static void (*const handlers[CONTROL_COMMAND_COUNT])(struct client *client,
     [CONTROL_CONSOLE] = command_console,
     [CONTROL_FREEZE] = freeze,
     [CONTROL_SAVE_DEVSTATE] = save_devstate,
+    [CONTROL_LEASE] = lease,
     [CONTROL_FORK] = command_fork,
     [CONTROL_LAUNCH] = command_launch,
     [CONTROL_RESET] = command_reset,

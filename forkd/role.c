@@ -54,7 +54,8 @@ static const struct control_argument save_devstate[] = {
 static const struct control_argument send_snapshot[] = {
     DOMAIN,
     {"fd", CONTROL_FD, true, 0, "connection to send it over: the lease"},
-    {"holder", CONTROL_UINT, true, INT32_MAX, "the fork's id"},
+    {"holder", CONTROL_UINT, false, INT32_MAX,
+	"the fork's id; without it the holder is no domain"},
     END,
 };
 

@@ -87,6 +87,14 @@ static const struct control_argument devstate_arguments[] = {
     END,
 };
 
+static const struct control_argument lease_arguments[] = {
+    DOMAIN,
+    {"fd", CONTROL_FD, true, 0,
+	"a connected unix stream socket: the snapshot is sent over it, and "
+	"held until its other end is closed"},
+    END,
+};
+
 static const struct control_argument fork_arguments[] = {
     DOMAIN,
     {"config", CONTROL_OBJECT, false, 0,
@@ -174,6 +182,10 @@ const struct control_command control_commands[CONTROL_COMMAND_COUNT] = {
 	"write the snapshot's device state to a file; freezes the domain if "
 	"it is not frozen",
 	"{id, name, bytes}"},
+    [CONTROL_LEASE] = {"lease-snapshot", CONTROL_FROZEN, lease_arguments,
+	"send the snapshot of a frozen domain to another process, which holds "
+	"it as long as the connection lives",
+	"{id, name}"},
     [CONTROL_FORK] = {"fork-vm", CONTROL_ALIVE, fork_arguments,
 	"fork a domain; freezes it if it is not frozen",
 	"{forks: [{id, name}]}"},

@@ -12,7 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <sys/socket.h>
 #include <unistd.h>
+
+#include <libfork/snapshot.h>
 
 #include "control/start.h"
 #include "lib/count.h"
@@ -310,6 +313,59 @@ Test(forkd, device_state_is_saved_to_a_descriptor_and_taken_from_one)
 	forkd_check_empty();
 	close(fd);
 	free(path);
+}
+
+/* Sends one end of a connection along; the call has to succeed. */
+static void
+lease(unsigned id, int theirs)
+{
+	struct control_client *client = forkd_connect();
+	struct control_fds fds = {.send = &theirs, .send_count = 1};
+	struct lf_error error;
+	int rc;
+
+	rc = control_client_call(client, "lease-snapshot",
+	    with(id, "fd", json_integer(0)), &fds, NULL, 60000, NULL, &error);
+	cr_assert_eq(rc, 0, "%s", error.message);
+	control_client_free(client);
+}
+
+Test(forkd, a_leased_snapshot_is_held_as_long_as_the_connection_lives)
+{
+	struct lf_snapshot *snapshot;
+	struct lf_error error;
+	unsigned id, tries;
+	int sv[2], rc;
+
+	forkd_start(NULL);
+	id = forkd_create(guest_bootless("a"));
+	done("freeze", id);
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
+	lease(id, sv[1]);
+	close(sv[1]);
+	rc = lf_snapshot_receive(sv[0], &snapshot, &error);
+	cr_assert_eq(rc, 0, "%s", error.message);
+	cr_assert_eq(lf_snapshot_vcpus(snapshot), 1);
+	cr_assert_gt(lf_snapshot_memory_bytes(snapshot), 0);
+	/* forkd knows no domain that holds it; the domain process does. */
+	forkd_refuses("unpause", forkd_domain(id), -EBUSY, "still used");
+	lf_snapshot_unref(snapshot);
+	close(sv[0]);
+	for (tries = 0; tries < 200; tries++) {
+		struct control_client *client = forkd_connect();
+
+		rc = control_client_call(client, "unpause", forkd_domain(id),
+		    NULL, NULL, 60000, NULL, &error);
+		control_client_free(client);
+		if (rc == 0)
+			break;
+		usleep(50000);
+	}
+	cr_assert_eq(rc, 0, "%s", error.message);
+	forkd_wait_state(id, "running");
+	forkd_refuses("lease-snapshot", with(id, "fd", json_integer(0)), EINVAL,
+	    "descriptor");
+	done("destroy", id);
 }
 
 Test(forkd, the_console_is_handed_out_as_a_descriptor)
