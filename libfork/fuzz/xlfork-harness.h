@@ -95,11 +95,16 @@ xlfork_crash(const char *what)
 	xlfork_mark(XLFORK_MARK_CRASH, (uint64_t)(uintptr_t)what);
 }
 
-/* The first `bytes` bytes of input were read, and will not be read again. */
-static inline void
-xlfork_consumed(size_t bytes)
+/*
+ * The first `bytes` bytes of input were read, and will not be read again.
+ * Returns the input's size, which is another one when runs begin here
+ * (xlfork fuzz --prefix).
+ */
+static inline size_t
+xlfork_consumed(volatile struct xlfork_harness *harness, size_t bytes)
 {
 	xlfork_mark(XLFORK_MARK_CONSUMED, bytes);
+	return (size_t)harness->size;
 }
 
 #if defined(__linux__) && !defined(__KERNEL__) && __STDC_HOSTED__ && \

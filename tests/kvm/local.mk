@@ -33,6 +33,10 @@ tests_kvm_test_engine_LDADD = tests/lib/libtest.la $(test_libs)
 kvm_tests += tests/kvm/test_engine_faults
 tests_kvm_test_engine_faults_CPPFLAGS = $(test_cppflags)
 tests_kvm_test_engine_faults_LDADD = tests/lib/libtest.la $(test_libs)
+kvm_tests += tests/kvm/test_fuzz
+tests_kvm_test_fuzz_CPPFLAGS = $(test_cppflags) -I$(top_srcdir)/libfork
+tests_kvm_test_fuzz_LDADD = tests/lib/libtest.la $(test_libs)
+
 kvm_tests += tests/kvm/test_halted
 tests_kvm_test_halted_CPPFLAGS = $(test_cppflags)
 tests_kvm_test_halted_LDADD = $(microvm_libs)

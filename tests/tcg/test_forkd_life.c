@@ -363,8 +363,8 @@ Test(forkd, a_leased_snapshot_is_held_as_long_as_the_connection_lives)
 	}
 	cr_assert_eq(rc, 0, "%s", error.message);
 	forkd_wait_state(id, "running");
-	forkd_refuses("lease-snapshot", with(id, "fd", json_integer(0)), EINVAL,
-	    "descriptor");
+	forkd_refuses("lease-snapshot", with(id, "fd", json_integer(0)),
+	    -EINVAL, "descriptor");
 	done("destroy", id);
 }
 

@@ -52,9 +52,9 @@ parse(const unsigned char *bytes, size_t len)
 		check(bytes, len);
 	if (len >= 4 && memcmp(bytes, "MANY", 4) == 0)
 		for (;;)
-			xlfork_consumed(0);
+			xlfork_consumed(&guest_harness, 0);
 	if (len >= 4 && memcmp(bytes, "HEAD", 4) == 0) {
-		xlfork_consumed(4);
+		len = xlfork_consumed(&guest_harness, 4);
 		if (len > 4 && bytes[4] == 'x')
 			xlfork_crash("an x after the head");
 	}

@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Fuzz sessions with planted bugs in a program without operating system: what
+ * a run is judged to be, that nothing stays from one run to the next, and what
+ * is refused.
+ */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <libfork/fuzz.h>
+
+#include "fuzz/afl.h"
+#include "lib/count.h"
+#include "lib/micro.h"
+
+static struct lf_error error;
+
+static void
+must(int rc)
+{
+	cr_assert_geq(rc, 0, "%s", error.message);
+}
+
+static struct lf_snapshot *
+program(void)
+{
+	struct lf_snapshot *snapshot;
+	const char *why;
+	char path[4096];
+	int fd;
+
+	if (!micro_usable(&why))
+		cr_skip_test("%s", why);
+	snprintf(path, sizeof(path), "%s/tests/guest/fuzz/bugs.elf",
+	    getenv("top_builddir"));
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		cr_skip_test("no clang to build programs with");
+	must(lf_fuzz_load_program(fd, path, 8UL << 20, &snapshot, &error));
+	close(fd);
+	return snapshot;
+}
+
+static struct lf_fuzz *
+session(struct lf_fuzz_options *options)
+{
+	struct lf_snapshot *snapshot = program();
+	struct lf_fuzz *fuzz;
+
+	options->harness = true;
+	options->verify_every = 1;
+	must(lf_fuzz_open(snapshot, options, &fuzz, &error));
+	lf_snapshot_unref(snapshot);
+	return fuzz;
+}
+
+static const struct lf_fuzz_outcome *
+run(struct lf_fuzz *fuzz, const char *input)
+{
+	static struct lf_fuzz_outcome outcome;
+
+	must(lf_fuzz_run(fuzz, input, strlen(input), &outcome, &error));
+	return &outcome;
+}
+
+/* An input, and what becomes of it. */
+static const struct {
+	const char *input;
+	enum lf_fuzz_result result;
+	const char *what;
+} rows[] = {
+    {"", LF_FUZZ_OK, "harness: stop"},
+    {"hello", LF_FUZZ_OK, "harness: stop"},
+    {"NULL", LF_FUZZ_CRASH, "triple fault or reset at 0x"},
+    {"CODE", LF_FUZZ_CRASH, "triple fault or reset at 0x"},
+    {"HALT", LF_FUZZ_CRASH, "triple fault or reset at 0x"},
+    {"PORT", LF_FUZZ_CRASH, "device access: write to port 0x80, 1 bytes"},
+    {"OVER0123456789abcdefghijklmnopqrstuvwxyz0123456789", LF_FUZZ_CRASH,
+	"triple fault or reset at 0x"},
+    {"TEST5678!", LF_FUZZ_CRASH, "harness: assertion failed: bytes[8]"},
+    {"TEST5678.", LF_FUZZ_OK, "harness: stop"},
+    {"LOOP", LF_FUZZ_HANG, "time-out at 0x"},
+};
+
+Test(fuzz, each_input_is_judged_for_what_it_does_whatever_was_before)
+{
+	struct lf_fuzz_options options;
+	struct lf_fuzz *fuzz;
+	size_t i, rounds = test_count(3, 100);
+
+	lf_fuzz_options_init(&options);
+	options.timeout_ms = 300;
+	fuzz = session(&options);
+	for (i = 0; i < rounds * sizeof(rows) / sizeof(rows[0]); i++) {
+		size_t row = i % (sizeof(rows) / sizeof(rows[0]));
+		const struct lf_fuzz_outcome *outcome =
+		    run(fuzz, rows[row].input);
+
+		cr_expect_eq(outcome->result, rows[row].result, "%s: %s",
+		    rows[row].input, outcome->what);
+		cr_expect_eq(strncmp(outcome->what, rows[row].what,
+				 strlen(rows[row].what)),
+		    0, "%s: %s", rows[row].input, outcome->what);
+		cr_expect_eq(outcome->address != 0, row > 1 && row != 8);
+	}
+	lf_fuzz_close(fuzz);
+}
+
+Test(fuzz, the_same_input_covers_the_same_in_every_run)
+{
+	struct lf_fuzz_options options;
+	static uint8_t first[65536];
+	struct lf_fuzz *fuzz, *beside;
+	size_t bytes, i;
+
+	lf_fuzz_options_init(&options);
+	fuzz = session(&options);
+	run(fuzz, "TEST1");
+	cr_assert_neq(lf_fuzz_map(fuzz, &bytes), NULL);
+	cr_assert_eq(bytes, sizeof(first));
+	memcpy(first, lf_fuzz_map(fuzz, &bytes), bytes);
+	for (i = 0; i < 100; i++) {
+		run(fuzz, i % 2 == 0 ? "NULL" : "other words");
+		cr_assert_neq(
+		    memcmp(first, lf_fuzz_map(fuzz, &bytes), bytes), 0);
+		run(fuzz, "TEST1");
+		cr_assert_eq(
+		    memcmp(first, lf_fuzz_map(fuzz, &bytes), bytes), 0);
+	}
+	/* Another session at the same start point has a map of its own. */
+	must(lf_fuzz_open_beside(fuzz, &beside, &error));
+	cr_assert_neq(lf_fuzz_map(beside, &bytes), lf_fuzz_map(fuzz, &bytes));
+	run(beside, "TEST1");
+	cr_assert_eq(memcmp(first, lf_fuzz_map(beside, &bytes), bytes), 0);
+	lf_fuzz_close(beside);
+	lf_fuzz_close(fuzz);
+}
+
+Test(fuzz, too_many_exits_are_a_hang_and_ports_can_be_ignored)
+{
+	struct lf_fuzz_options options;
+	struct lf_fuzz *fuzz;
+
+	lf_fuzz_options_init(&options);
+	options.exits_max = 10;
+	options.io = LF_FUZZ_IO_IGNORE;
+	fuzz = session(&options);
+	cr_expect_eq(run(fuzz, "MANY")->result, LF_FUZZ_HANG);
+	cr_expect_eq(run(fuzz, "MANY")->exits, 10);
+	cr_expect_eq(run(fuzz, "PORT")->result, LF_FUZZ_OK);
+	cr_expect_str_eq(run(fuzz, "PORT")->what, "harness: stop");
+	lf_fuzz_close(fuzz);
+}
+
+static void *
+interrupt_until_told(void *opaque)
+{
+	static const struct timespec pause = {.tv_nsec = 1000000};
+	void **both = opaque;
+
+	while (__atomic_load_n((int *)both[1], __ATOMIC_SEQ_CST) == 0) {
+		lf_fuzz_interrupt(both[0]);
+		nanosleep(&pause, NULL);
+	}
+	return NULL;
+}
+
+Test(fuzz, an_interrupt_ends_the_run_that_is_under_way_and_no_other)
+{
+	struct lf_fuzz_options options;
+	pthread_t thread;
+	int told = 0;
+	void *both[2];
+
+	lf_fuzz_options_init(&options);
+	both[0] = session(&options);
+	both[1] = &told;
+	pthread_create(&thread, NULL, interrupt_until_told, both);
+	cr_expect_eq(run(both[0], "LOOP")->result, LF_FUZZ_HANG);
+	cr_expect_eq(run(both[0], "LOOP")->result, LF_FUZZ_HANG);
+	__atomic_store_n(&told, 1, __ATOMIC_SEQ_CST);
+	pthread_join(thread, NULL);
+	lf_fuzz_interrupt(both[0]);
+	cr_expect_eq(run(both[0], "hello")->result, LF_FUZZ_OK);
+	lf_fuzz_close(both[0]);
+}
+
+Test(fuzz, after_a_prefix_inputs_are_what_follows_it)
+{
+	struct lf_fuzz_options options;
+	struct lf_fuzz *fuzz, *beside;
+	size_t room;
+	int i;
+
+	lf_fuzz_options_init(&options);
+	fuzz = session(&options);
+	room = lf_fuzz_input_max(fuzz);
+	must(lf_fuzz_prefix(fuzz, "HEAD", 4, &error));
+	cr_assert_eq(lf_fuzz_input_max(fuzz), room - 4);
+	for (i = 0; i < 3; i++) {
+		cr_expect_eq(run(fuzz, "x")->result, LF_FUZZ_CRASH);
+		cr_expect_eq(run(fuzz, "y")->result, LF_FUZZ_OK);
+		cr_expect_eq(run(fuzz, "y")->exits, 1, "the head is not read");
+		cr_expect_eq(run(fuzz, "NULL")->result, LF_FUZZ_OK);
+	}
+	must(lf_fuzz_open_beside(fuzz, &beside, &error));
+	cr_expect_eq(run(beside, "x")->result, LF_FUZZ_CRASH);
+	lf_fuzz_close(beside);
+	cr_expect_eq(lf_fuzz_prefix(fuzz, "ABCD", 4, &error), -ENODATA);
+	cr_expect_neq(strstr(error.message, "xlfork_consumed"), NULL);
+	lf_fuzz_close(fuzz);
+}
+
+/* --- refusals --- */
+
+static void
+refused(const struct lf_fuzz_options *options, int code, const char *words)
+{
+	struct lf_snapshot *snapshot = program();
+	struct lf_fuzz *fuzz = NULL;
+	int rc = lf_fuzz_open(snapshot, options, &fuzz, &error);
+
+	cr_expect_eq(rc, code, "%d, %s wanted", rc, words);
+	cr_expect_neq(strstr(error.message, words), NULL, "%s: %s wanted",
+	    error.message, words);
+	cr_expect_null(fuzz);
+	lf_snapshot_unref(snapshot);
+}
+
+Test(fuzz, what_makes_no_sense_is_refused_in_one_line)
+{
+	static uint8_t map[4096] __attribute__((aligned(4096)));
+	struct lf_fuzz_options options;
+	struct lf_fuzz *fuzz;
+	struct lf_fuzz_outcome outcome;
+	static char large[65537];
+
+	lf_fuzz_options_init(&options);
+	refused(&options, -EINVAL, "an input buffer of 0 bytes");
+	options.input_max = 100;
+	options.input_address = 0x1000;
+	options.size_bytes = 3;
+	refused(&options, -EINVAL, "4 or 8 bytes, not 3");
+	options.input_address = 1UL << 40;
+	refused(&options, -EFAULT, "input buffer of 100 bytes at 0x100");
+	/* Its last page is not there. */
+	options.input_address = (8UL << 20) - 50;
+	refused(&options, -EFAULT, "input buffer");
+	options.input_address = 0x400000;
+	options.size_bytes = 8;
+	options.size_address = 1UL << 40;
+	refused(&options, -EFAULT, "input's size at 0x10000000000");
+	options.size_bytes = 0;
+	options.coverage = LF_FUZZ_COVERAGE_SHARED;
+	refused(&options, -EINVAL, "nothing of a map");
+
+	lf_fuzz_options_init(&options);
+	options.harness = true;
+	options.map = map;
+	options.map_bytes = sizeof(map);
+	refused(&options, -ENOSPC, "65536 bytes, the fuzzer's only 4096");
+
+	lf_fuzz_options_init(&options);
+	fuzz = session(&options);
+	cr_expect_eq(lf_fuzz_run(fuzz, large, sizeof(large), &outcome, &error),
+	    -EMSGSIZE);
+	cr_expect_str_eq(error.message,
+	    "an input of 65537 bytes does not fit into the target's buffer of "
+	    "65536");
+	cr_expect_eq(run(fuzz, "hello")->result, LF_FUZZ_OK);
+	lf_fuzz_close(fuzz);
+}
+
+/* A guest that never comes to a harness. */
+Test(fuzz, a_start_that_is_not_reached_is_told)
+{
+	struct lf_fuzz_options options;
+	struct lf_snapshot *snapshot;
+	struct lf_vcpu_regs regs;
+	struct lf_fuzz *fuzz;
+	const char *why;
+
+	if (!micro_usable(&why))
+		cr_skip_test("%s", why);
+	lf_fuzz_options_init(&options);
+	options.harness = true;
+	options.start_timeout_ms = 200;
+	micro_regs(MICRO_COUNT, &regs);
+	snapshot = micro_snapshot(4UL << 20, &regs, 1);
+	cr_expect_eq(
+	    lf_fuzz_open(snapshot, &options, &fuzz, &error), -ETIMEDOUT);
+	cr_expect_neq(strstr(error.message, "not reached within 200 ms"), NULL);
+	lf_snapshot_unref(snapshot);
+	micro_regs(MICRO_CRASH, &regs);
+	snapshot = micro_snapshot(4UL << 20, &regs, 1);
+	cr_expect_eq(lf_fuzz_open(snapshot, &options, &fuzz, &error), -ENODATA);
+	cr_expect_neq(strstr(error.message, "not reached: shutdown"), NULL);
+	lf_snapshot_unref(snapshot);
+}
+
+Test(fuzz, a_program_that_is_none_is_refused)
+{
+	static const char *const paths[] = {"/bin/true", "/etc/passwd"};
+	static const char *const words[] = {"fixed addresses", "no x86-64 ELF"};
+	struct lf_snapshot *snapshot;
+	size_t i;
+
+	for (i = 0; i < 2; i++) {
+		int fd = open(paths[i], O_RDONLY | O_CLOEXEC);
+
+		cr_expect_eq(
+		    lf_fuzz_load_program(fd, "it", 0, &snapshot, &error),
+		    -ENOEXEC);
+		cr_expect_neq(
+		    strstr(error.message, words[i]), NULL, "%s", error.message);
+		cr_expect_eq(
+		    lf_fuzz_load_program(fd, "it", 12345, &snapshot, &error),
+		    -EINVAL);
+		close(fd);
+	}
+}
+
+/* --- introductions to AFL++ --- */
+
+static void
+expect_words(int fd, const uint32_t *words, size_t count)
+{
+	uint32_t word;
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		cr_assert_eq(read(fd, &word, sizeof(word)), sizeof(word));
+		cr_expect_eq(
+		    word, words[i], "%zu: %08x, not %08x", i, word, words[i]);
+	}
+}
+
+Test(afl, the_old_introduction_has_the_map_and_shared_test_cases)
+{
+	struct afl_terms terms = {.map_bytes = 65536, .shared_input = true};
+	const uint32_t sent[] = {0xc101ffff}, answer = 0x81000001;
+	int sv[2];
+
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
+	cr_assert_eq(write(sv[0], &answer, 4), 4);
+	cr_assert_eq(afl_handshake_version(&terms), AFL_VERSION_OLD);
+	must(afl_handshake(sv[1], sv[1], AFL_VERSION_OLD, &terms, &error));
+	expect_words(sv[0], sent, 1);
+	cr_expect(terms.shared_input);
+	close(sv[0]);
+	close(sv[1]);
+}
+
+Test(afl, a_dictionary_is_sent_when_it_is_wanted)
+{
+	struct afl_terms terms = {
+	    .map_bytes = 64, .dictionary = "\3abc", .dictionary_len = 4};
+	const uint32_t sent[] = {0xd000007f, 4, 0x63626103};
+	const uint32_t answer = 0x90000001;
+	int sv[2];
+
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
+	cr_assert_eq(write(sv[0], &answer, 4), 4);
+	must(afl_handshake(sv[1], sv[1], AFL_VERSION_OLD, &terms, &error));
+	expect_words(sv[0], sent, 3);
+	close(sv[0]);
+	close(sv[1]);
+}
+
+Test(afl, a_large_map_needs_the_new_introduction)
+{
+	struct afl_terms terms = {.map_bytes = 0x800001, .shared_input = true};
+	const uint32_t sent[] = {0x41464c01, 3, 0x800001, 0x41464c01};
+	const uint32_t answer = ~0x41464c01U, old = 0;
+	int sv[2];
+
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
+	cr_assert_eq(write(sv[0], &answer, 4), 4);
+	cr_assert_eq(afl_handshake_version(&terms), AFL_VERSION_NEW);
+	must(afl_handshake(sv[1], sv[1], AFL_VERSION_NEW, &terms, &error));
+	expect_words(sv[0], sent, 4);
+	signal(SIGPIPE, SIG_IGN);
+	/* An old AFL++ takes it for a hello and goes on. */
+	cr_assert_eq(write(sv[0], &old, 4), 4);
+	cr_expect_eq(
+	    afl_handshake(sv[1], sv[1], AFL_VERSION_NEW, &terms, &error),
+	    -EPROTO);
+	close(sv[0]);
+	cr_expect_eq(
+	    afl_handshake(sv[1], sv[1], AFL_VERSION_OLD, &terms, &error) < 0,
+	    true);
+	close(sv[1]);
+}
