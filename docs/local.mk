@@ -4,6 +4,7 @@ dist_man_MANS += docs/xlfork.1 docs/xlfork.cfg.5 docs/forkd.8
 dist_man_MANS += docs/xlfork-forking.7
 EXTRA_DIST += docs/architecture.md docs/performance.md docs/testing.md
 EXTRA_DIST += docs/fuzzing.md
+EXTRA_DIST += docs/architecture.md docs/fuzzing.md docs/performance.md docs/testing.md
 
 # The library, one page per family of functions.
 dist_man_MANS += \
@@ -26,3 +27,8 @@ docs_examples_reset_SOURCES = docs/examples/reset.c
 docs_examples_reset_LDADD = libfork/libfork.la
 docs_examples_generations_SOURCES = docs/examples/generations.c
 docs_examples_generations_LDADD = libfork/libfork.la
+EXTRA_DIST += \
+	docs/examples/fuzzing/build \
+	docs/examples/fuzzing/harness.c \
+	docs/examples/fuzzing/parser.c \
+	docs/examples/fuzzing/parser.h
