@@ -7,6 +7,7 @@ bench_programs = \
 	tests/bench/bench_dm \
 	tests/bench/bench_fork \
 	tests/bench/bench_late \
+	tests/bench/bench_nodm \
 	tests/bench/bench_reset
 bench_scripts = tests/lab/bench-lab
 
@@ -32,6 +33,12 @@ tests_bench_bench_late_SOURCES = tests/bench/bench_late.c tests/bench/bench.c \
 	tests/bench/bench.h
 tests_bench_bench_late_CPPFLAGS = $(bench_cppflags) $(JANSSON_CFLAGS)
 tests_bench_bench_late_LDADD = libfork/libcore.la $(JANSSON_LIBS)
+
+tests_bench_bench_nodm_SOURCES = tests/bench/bench_nodm.c tests/bench/bench.c \
+	tests/bench/bench.h
+tests_bench_bench_nodm_CPPFLAGS = $(bench_cppflags) $(JANSSON_CFLAGS)
+tests_bench_bench_nodm_LDADD = libfork/control/libcontrol.la \
+	libfork/libcore.la $(JANSSON_LIBS)
 
 tests_bench_bench_reset_SOURCES = tests/bench/bench_reset.c $(bench_common)
 tests_bench_bench_reset_CPPFLAGS = $(bench_cppflags)
