@@ -105,7 +105,7 @@ import_chips(const struct vcpu_import *import, struct lf_error *error)
 		free(chips);
 		return rc;
 	}
-	qemu_chips_to_state(&sections, chips);
+	qemu_chips_to_state(&sections, import->tcg, chips);
 	pthread_mutex_lock(&snapshot->lock);
 	snapshot->irqchip = (chips->chips & irqchips) == irqchips
 				? LF_IRQCHIP_FULL

@@ -98,3 +98,9 @@ qemu_cpu_common_load(const struct stream *stream,
 	    stream->data + section->offset, ret_common, &ret_common->found,
 	    error);
 }
+
+void
+qemu_cpu_common_save(const struct qemu_cpu_common *common, struct writer *w)
+{
+	vmstate_save(&common_table, &common->found, common, w);
+}

@@ -46,5 +46,7 @@ void qemu_apic_save(const struct qemu_apic *apic, struct writer *w);
 int qemu_cpu_common_load(const struct stream *stream,
     const struct stream_section *section, struct qemu_cpu_common *ret_common,
     struct lf_error *error);
+void qemu_cpu_common_save(
+    const struct qemu_cpu_common *common, struct writer *w);
 
 #endif

@@ -208,6 +208,8 @@ qemu_chips_save(const struct qemu_chips *chips,
 /* Which lines may be level-triggered is the machine's, not the stream's. */
 static const uint8_t elcr_masks[CPU_PICS] = {0xf8, 0xde};
 
+#define TIMER_LINE 1U
+
 /* Where every PC has it; firmware and guests never move it. */
 #define IOAPIC_BASE 0xfec00000
 
@@ -231,7 +233,8 @@ ioapic_from_state(const struct cpu_ioapic *from, struct qemu_ioapic *to)
 }
 
 void
-qemu_chips_to_state(const struct qemu_chips *from, struct cpu_chips *chips)
+qemu_chips_to_state(
+    const struct qemu_chips *from, bool tcg, struct cpu_chips *chips)
 {
 	unsigned i;
 
@@ -239,6 +242,8 @@ qemu_chips_to_state(const struct qemu_chips *from, struct cpu_chips *chips)
 		chips->pic[i] = from->pic[i].chip;
 		chips->pic[i].elcr_mask = elcr_masks[i];
 	}
+	if (tcg)
+		chips->pic[0].last_irr &= (uint8_t)~TIMER_LINE;
 	ioapic_to_state(&from->ioapic, &chips->ioapic);
 	for (i = 0; i < CPU_PIT_CHANNELS; i++)
 		chips->pit.channel[i] = from->pit.channels[i].chip;

@@ -57,9 +57,13 @@ struct qemu_chips {
 int qemu_chips_load(const struct stream *stream, struct qemu_chips *ret_chips,
     struct lf_error *error);
 
-/* Fills `chips` with what was found. */
+/*
+ * Fills `chips` with what was found. KVM's PIT pulses its line, QEMU's holds it
+ * (`tcg`): KVM would wait for ever for the end of an interrupt that a line held
+ * high never raised.
+ */
 void qemu_chips_to_state(
-    const struct qemu_chips *from, struct cpu_chips *chips);
+    const struct qemu_chips *from, bool tcg, struct cpu_chips *chips);
 
 /*
  * Writes what `from` holds over what was loaded. A channel of the PIT that was

@@ -663,9 +663,8 @@ qemu_vcpu_from_state(struct qemu_vcpu *vcpu, const struct cpu_cpuid *cpuid,
 	if (rc < 0)
 		return rc;
 	msrs_from_state(state, vcpu);
-	if (vcpu->tcg)
-		vcpu->common.halted = state->mp_state == CPU_MP_HALTED;
-	else
+	vcpu->common.halted = state->mp_state == CPU_MP_HALTED;
+	if (!vcpu->tcg)
 		cpu->mp_state = state->mp_state;
 	regs_from_state(&state->regs, cpu);
 	sregs_from_state(&state->sregs, vcpu);

@@ -194,6 +194,11 @@ write_body(struct work *work, const struct stream_section *section,
 
 	if (of_vcpu && strcmp(section->name, "cpu") == 0)
 		return write_cpu(work, section, error);
+	if (of_vcpu && strcmp(section->name, "cpu_common") == 0) {
+		qemu_cpu_common_save(
+		    &work->vcpus[section->instance_id].common, &work->w);
+		return 0;
+	}
 	if (of_vcpu && strcmp(section->name, "apic") == 0) {
 		qemu_apic_save(
 		    &work->vcpus[section->instance_id].apic, &work->w);

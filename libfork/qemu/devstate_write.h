@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The device stream of a fork that libfork ran itself: its ancestor's, with
- * the sections of what went on without QEMU written from the fork's state, and
- * a description that fits: "cpu", "apic" and "kvmclock", where QEMU has no KVM
- * "timer", and "i8259", "ioapic" and "i8254" of a fork that had these chips.
+ * the sections of what went on without QEMU written from the fork's state
+ * ("cpu", "cpu_common", "apic", "kvmclock", "timer", and "i8259", "ioapic" and
+ * "i8254" of a fork that had these chips), and a description that fits.
  */
 #ifndef QEMU_DEVSTATE_WRITE_H
 #define QEMU_DEVSTATE_WRITE_H

@@ -346,7 +346,7 @@ import(const struct devfile *file, struct cpu_chips *chips)
 	OK(qemu_timer_load(file->stream, &timer, &error));
 	state->tsc.tsc = timer.ticks;
 	OK(qemu_chips_load(file->stream, &sections, &error));
-	qemu_chips_to_state(&sections, chips);
+	qemu_chips_to_state(&sections, true, chips);
 	return state;
 }
 

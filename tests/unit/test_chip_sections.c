@@ -101,7 +101,7 @@ ParameterizedTest(struct named *of, chip_sections, come_out_byte_for_byte)
 					 sample.data + section->offset, w.len),
 			    0, "%s, round %d", section->name, round);
 		}
-		qemu_chips_to_state(&sample.chips, &chips);
+		qemu_chips_to_state(&sample.chips, false, &chips);
 		qemu_chips_from_state(&sample.chips, &chips, 1);
 	}
 	writer_reset(&w);
@@ -118,7 +118,7 @@ Test(chip_sections, state_is_what_linux_made_of_the_chips)
 	struct sample sample = sample_open("kvm-smp2");
 	struct cpu_chips chips = {0};
 
-	qemu_chips_to_state(&sample.chips, &chips);
+	qemu_chips_to_state(&sample.chips, false, &chips);
 	cr_assert_eq(chips.chips, CPU_CHIP_ALL);
 	cr_assert_eq(chips.pic[0].irq_base, 0x30);
 	cr_assert_eq(chips.pic[1].irq_base, 0x38);
@@ -148,7 +148,7 @@ Test(chip_sections, a_pit_that_was_set_anew_begins_now)
 	const struct qemu_chips before = sample.chips;
 	struct cpu_chips chips = {0};
 
-	qemu_chips_to_state(&sample.chips, &chips);
+	qemu_chips_to_state(&sample.chips, false, &chips);
 	chips.pit.channel[0].mode = 4;
 	chips.pit.channel[0].count = 0; /* as KVM has 65,536 */
 	chips.pit.channel[2].status_latched = 1;
@@ -173,6 +173,21 @@ Test(chip_sections, a_pit_that_was_set_anew_begins_now)
 	chips.chips = CPU_CHIP_CLOCK;
 	qemu_chips_from_state(written, &chips, 77);
 	cr_assert_eq(memcmp(written, &before, sizeof(before)), 0);
+	sample_close(&sample);
+}
+
+Test(chip_sections, a_timer_line_that_qemu_holds_is_low_for_kvm)
+{
+	struct sample sample = sample_open("tcg-max");
+	struct cpu_chips chips = {0};
+
+	sample.chips.pic[0].chip.last_irr = 0x13;
+	sample.chips.pic[1].chip.last_irr = 0x13;
+	qemu_chips_to_state(&sample.chips, true, &chips);
+	cr_assert_eq(chips.pic[0].last_irr, 0x12);
+	cr_assert_eq(chips.pic[1].last_irr, 0x13);
+	qemu_chips_to_state(&sample.chips, false, &chips);
+	cr_assert_eq(chips.pic[0].last_irr, 0x13);
 	sample_close(&sample);
 }
 

@@ -548,6 +548,26 @@ Test(fork_stream, of_a_tcg_parent_is_the_parents)
 	forked_close(&forked);
 }
 
+/* Whether a vCPU is halted is not only in "cpu", under TCG not even there. */
+Test(fork_stream, says_of_each_vcpu_whether_it_is_halted)
+{
+	struct forked kvm = forked_open("kvm-smp2", 2, false);
+	struct forked tcg = forked_open("tcg-max", 1, true);
+	bool halted = tcg.states[0]->mp_state == CPU_MP_HALTED;
+	char text[1024];
+
+	kvm.states[0]->mp_state = CPU_MP_RUNNABLE;
+	write_and_compare(&kvm, "kvm-smp2", text);
+	cr_assert_not_null(
+	    strstr(text, "cpu_common[0].halted cpu[0].env.mp_state "), "%s",
+	    text);
+	tcg.states[0]->mp_state = halted ? CPU_MP_RUNNABLE : CPU_MP_HALTED;
+	write_and_compare(&tcg, "tcg-max", text);
+	cr_assert_str_eq(text, "cpu_common[0].halted cpu[0].env.xstate_bv ");
+	forked_close(&kvm);
+	forked_close(&tcg);
+}
+
 /* Subsections that the parent had no need of are described as well. */
 Test(fork_stream, has_new_subsections_and_a_clock_that_went_on)
 {
@@ -669,7 +689,7 @@ import_changed(const uint8_t *data, size_t len, unsigned vcpus, bool tcg)
 	if (rc == 0)
 		rc = qemu_chips_load(stream, &sections, &error);
 	if (rc == 0) {
-		qemu_chips_to_state(&sections, &chips);
+		qemu_chips_to_state(&sections, tcg, &chips);
 		parts.base = stream;
 		rc = devstate_write(&parts, &fd, &written, &error);
 		if (rc == 0)
