@@ -34,7 +34,6 @@
 #define PATIENCE_MS 120000
 #define PAGE        4096
 
-#define TCG_CPU     "qemu64,-svm"
 #define HYPERV_CPU                                  \
 	"host,kvm=off,hv-relaxed,hv-vapic,hv-time," \
 	"hv-vpindex,hv-synic,hv-stimer,hv-stimer-direct"
@@ -94,13 +93,10 @@ parent_config(const struct kind *kind)
 	    "iomem=relaxed memmap=1M$0x170000000 xf.mount=/dev/vda:/disk "
 	    "xf.run=net,echod,agent");
 
-	config->accelerator =
-	    kind->tcg ? LF_ACCELERATOR_TCG : LF_ACCELERATOR_KVM;
+	config->accelerator = LF_ACCELERATOR_KVM;
 	config->machine = kind->machine;
 	config->vcpus = kind->vcpus;
-	set(&config->cpu, kind->tcg      ? TCG_CPU
-			  : kind->hyperv ? HYPERV_CPU
-					 : "host");
+	set(&config->cpu, kind->hyperv ? HYPERV_CPU : "host");
 	if (kind->large)
 		config->memory_bytes = UINT64_C(5) << 30;
 	if (kind->ovmf)

@@ -34,7 +34,6 @@ struct kind {
 	unsigned vcpus;
 	bool large;  /* 5 GiB: RAM above 4 GiB */
 	bool ovmf;   /* else SeaBIOS, with writable memory at 0xe8000 */
-	bool tcg;    /* booted, and launched late, without KVM */
 	bool hyperv; /* with Hyper-V's enlightenments instead of KVM's */
 };
 
