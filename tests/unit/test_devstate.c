@@ -246,7 +246,7 @@ Test(devstate, a_file_cut_anywhere_is_refused, .timeout = 3000)
  * Every byte in the soak, else some, and all of the head. What is still a
  * device state can be walked, and compared with what it was.
  */
-Test(devstate, any_changed_byte_is_survived, .timeout = 3000)
+Test(devstate, any_changed_byte_is_survived, .timeout = 7200)
 {
 	static const uint8_t masks[] = {0x01, 0x80, 0xff};
 	size_t step = test_count(613, 1), i, at;
