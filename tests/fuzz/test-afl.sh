@@ -30,6 +30,9 @@ command -v afl-fuzz >/dev/null || skip_all "no AFL++ (package afl++)"
 xlfork=$dir/xlfork-under-test
 real=$top_builddir/xlfork/.libs/xlfork
 [ -x "$real" ] || real=$top_builddir/xlfork/xlfork
+if grep -q __asan_init "$real"; then
+	skip_all "afl-fuzz takes a target with AddressSanitizer for another kind"
+fi
 cp "$real" "$xlfork"
 export LD_LIBRARY_PATH=$top_builddir/libfork/.libs
 export AFL_NO_UI=1 AFL_SKIP_CPUFREQ=1 AFL_NO_AFFINITY=1 AFL_ALLOW_TMP=1
