@@ -104,3 +104,12 @@ fuzz_watchdog_end(struct lf_fuzz *fuzz)
 	pthread_mutex_destroy(&dog->lock);
 	dog->started = false;
 }
+
+int
+lf_fuzz_set_timeout(
+    struct lf_fuzz *fuzz, unsigned timeout_ms, struct lf_error *error)
+{
+	fuzz_watchdog_end(fuzz);
+	fuzz->options.timeout_ms = timeout_ms;
+	return fuzz_watchdog_start(fuzz, timeout_ms, error);
+}

@@ -10,10 +10,11 @@ bench_programs = \
 	tests/bench/bench_nodm \
 	tests/bench/bench_reset
 bench_scripts = tests/lab/bench-lab
+bench_scripts += tests/bench/bench-afl
 
 EXTRA_PROGRAMS = $(bench_programs)
 CLEANFILES += $(bench_programs) tests/bench/results.jsonl tests/bench/*.svg
-EXTRA_DIST += tests/bench/run tests/bench/plot
+EXTRA_DIST += tests/bench/bench-afl tests/bench/run tests/bench/plot
 
 bench_cppflags = $(AM_CPPFLAGS) -I$(top_srcdir)/tests
 bench_libs = tests/lib/libtest.la libfork/libcore.la
@@ -44,7 +45,16 @@ tests_bench_bench_reset_SOURCES = tests/bench/bench_reset.c $(bench_common)
 tests_bench_bench_reset_CPPFLAGS = $(bench_cppflags)
 tests_bench_bench_reset_LDADD = $(bench_libs)
 
-bench: $(bench_programs)
+# For afl-fuzz -X; not installed, as it is not 1.3 times as fast as the fork
+# server (bench-afl measures it).
+EXTRA_LTLIBRARIES += tests/bench/libnyx.la
+tests_bench_libnyx_la_SOURCES = tests/bench/libnyx.c
+tests_bench_libnyx_la_LIBADD = libfork/base/libbase.la libfork/libfork.la
+tests_bench_libnyx_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version \
+	-rpath /nowhere -export-symbols-regex '^nyx_'
+CLEANFILES += tests/bench/libnyx.la
+
+bench: $(bench_programs) tests/bench/libnyx.la tests/guest/fuzz/stamp
 	@top_srcdir='$(abs_top_srcdir)' top_builddir='$(abs_top_builddir)' \
 		$(SHELL) $(top_srcdir)/tests/bench/run \
 		'$(abs_top_builddir)/tests/bench' $(bench_programs) \

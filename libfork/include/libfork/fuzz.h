@@ -226,6 +226,10 @@ LF_API int lf_fuzz_prefix(struct lf_fuzz *fuzz, const void *prefix, size_t len,
 /* Ends a run that is under way as a hang. Any thread, any signal handler. */
 LF_API void lf_fuzz_interrupt(struct lf_fuzz *fuzz);
 
+/* Another limit for the runs from now on; not while one is under way. */
+LF_API int lf_fuzz_set_timeout(
+    struct lf_fuzz *fuzz, unsigned timeout_ms, struct lf_error *error);
+
 /* How long an input may be now. */
 LF_API size_t lf_fuzz_input_max(const struct lf_fuzz *fuzz);
 
