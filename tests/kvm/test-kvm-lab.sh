@@ -15,7 +15,7 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
 # shellcheck disable=SC2016 # expanded in the lab
-"$top_srcdir/tests/lab/run" --smp 2 --memory 1024 --timeout 900 -- bash -c '
+"$top_srcdir/tests/lab/run" --smp 2 --memory 1024 --timeout 1800 -- bash -c '
 	cd "$1" && shift
 	for program; do
 		echo "program $program"
