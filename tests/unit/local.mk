@@ -11,6 +11,10 @@ unit_tests += tests/unit/test_base
 tests_unit_test_base_CPPFLAGS = $(test_cppflags)
 tests_unit_test_base_LDADD = tests/lib/libtest.la $(test_libs)
 
+unit_tests += tests/unit/test_branch
+tests_unit_test_branch_CPPFLAGS = $(test_cppflags)
+tests_unit_test_branch_LDADD = $(test_libs)
+
 unit_tests += tests/unit/test_config
 tests_unit_test_config_CPPFLAGS = $(test_cppflags)
 tests_unit_test_config_LDADD = tests/lib/libtest.la libfork/config/libconfig.la $(test_libs)
