@@ -522,9 +522,17 @@ Test(forkd, rounds_of_create_fork_destroy_leak_nothing)
 		}
 	}
 	cr_assert_eq(descriptors(), fds);
-	/* The heap settles within some pages. */
+	/*
+	 * The heap settles within some pages. A sanitizer keeps what was freed,
+	 * and looks for leaks itself when forkd ends.
+	 */
+#if !defined(__SANITIZE_ADDRESS__)
 	cr_assert_lt(resident_kib(), kib + 512);
+#else
+	(void)kib;
+#endif
 	forkd_check_empty();
+	forkd_stop();
 }
 
 /* As a forkd that is just ending: it has the lock, and nobody listens. */
