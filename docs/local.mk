@@ -14,6 +14,7 @@ dist_man_MANS += \
 	docs/man/lf_domain_fork.3 \
 	docs/man/lf_domain_reset.3 \
 	docs/man/lf_domain_run.3 \
+	docs/man/lf_fuzz_open.3 \
 	docs/man/lf_kernel_find.3 \
 	docs/man/lf_memory_read.3 \
 	docs/man/lf_pool_new.3 \
