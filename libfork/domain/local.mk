@@ -32,4 +32,6 @@ libfork_sources += \
 	libfork/domain/qemu_freeze.c \
 	libfork/domain/qemu_refuse.c \
 	libfork/domain/qemu_refuse.h \
+	libfork/domain/qemu_regs.c \
+	libfork/domain/qemu_regs.h \
 	libfork/domain/qemu_start.c

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "domain/backend.h"
 #include "domain/qemu_domain.h"
+#include "domain/qemu_regs.h"
 #include "qemu/program.h"
 #include "qemu/run_until.h"
 #include "snapshot/snapshot.h"
@@ -254,6 +255,13 @@ backend_memory_read(struct lf_domain *domain, uint64_t gpa, void *buf,
 }
 
 static int
+backend_read_regs(struct lf_domain *domain, unsigned vcpu,
+    struct lf_vcpu_regs *ret_regs, struct lf_error *error)
+{
+	return qemu_read_regs(qemu_of(domain), vcpu, ret_regs, error);
+}
+
+static int
 backend_describe(
     struct lf_domain *domain, char **ret_json, struct lf_error *error)
 {
@@ -370,6 +378,7 @@ const struct domain_backend domain_backend_qemu = {
     .shutdown = backend_shutdown,
     .reset = backend_reset,
     .memory_read = backend_memory_read,
+    .read_regs = backend_read_regs,
     .describe = backend_describe,
     .event_fd = backend_event_fd,
     .dispatch = backend_dispatch,

@@ -103,6 +103,9 @@ ok "-m with the parent's, -p, every option" did fork-vm --launch-dm no -m 1 -p \
 	--interrupts all --pv-clock --verify 1 --io-policy crash one
 all=$(cat out)
 ok "... is paused" state "$all" paused
+registers() { x info -r "$1" | sed -n '/^vCPU 0:/,$p' | grep '='; }
+ok "... with the registers that QEMU says its parent has" \
+	[ "$(registers "$all")" = "$(registers one)" ]
 ok "... runs" did unpause "$all"
 ok "reset, compared with the snapshot" did fork-vm --fork-reset -p "$all"
 ok "... is paused" state "$all" paused

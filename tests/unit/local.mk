@@ -118,6 +118,10 @@ unit_tests += tests/unit/test_insn
 tests_unit_test_insn_CPPFLAGS = $(test_cppflags)
 tests_unit_test_insn_LDADD = tests/lib/libtest.la $(test_libs)
 
+unit_tests += tests/unit/test_qemu_regs
+tests_unit_test_qemu_regs_CPPFLAGS = $(test_cppflags)
+tests_unit_test_qemu_regs_LDADD = tests/lib/libtest.la $(test_libs)
+
 unit_tests += tests/unit/test_walk
 tests_unit_test_walk_CPPFLAGS = $(test_cppflags)
 tests_unit_test_walk_LDADD = tests/lib/libtest.la $(test_libs)

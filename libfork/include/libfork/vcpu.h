@@ -46,6 +46,7 @@ struct lf_vcpu_regs {
  * Reads the registers of vCPU `vcpu` (from 0) of a domain that is not inside
  * lf_domain_run(). A device access that nobody answered is taken back first, so
  * that they are those before it; answer it first to read those behind it.
+ * QEMU does not tell CR8 and the APIC's base: they are 0 on that backend.
  * -EINVAL: no such vCPU; -EBUSY: the domain runs.
  */
 LF_API int lf_vcpu_read_regs(struct lf_domain *domain, unsigned vcpu,
