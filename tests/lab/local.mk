@@ -23,3 +23,6 @@ if HAVE_CRITERION
 check_PROGRAMS += $(lab_programs)
 TESTS += tests/lab/test-two-phase.sh
 endif
+
+# The same through xlfork and forkd: by hand, each command takes seconds there.
+EXTRA_DIST += tests/lab/test-two-phase-cli.sh tests/lab/two-phase-cli
