@@ -11,6 +11,7 @@
 #include <libfork/qemu.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -513,9 +514,13 @@ spawn_qemu_img(struct overlay *o, struct lf_error *error)
 	    o->daemon->base, o->process.pidfd, EV_READ, on_overlay_made, o);
 	if (o->ended == NULL || event_add(o->ended, NULL) < 0) {
 		close_fd(go);
-		return error_nomem(error);
-	}
-	return spawn_go(go, error);
+		rc = error_nomem(error);
+	} else
+		rc = spawn_go(go, error);
+	/* Its pipe is closed, so it ends, and nobody else collects it. */
+	if (rc < 0)
+		waitpid(o->process.pid, NULL, 0);
+	return rc;
 }
 
 /* A path that is the daemon's choice, or the configuration's. */
@@ -566,13 +571,17 @@ reserve_overlay(struct domain *domain, const char *path, int *ret_fd,
 	if (sys.lstat(path, &st) == 0)
 		return error_set(error, EEXIST,
 		    "overlay '%s' exists already and is not touched", path);
+	if (errno != ENOENT)
+		return error_sys(
+		    error, errno, "cannot make overlay '%s'", path);
 	rc = registry_add_file(domain, &domain->overlays, path, error);
 	if (rc < 0)
 		return rc;
 	fd = sys.open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0) {
+		/* EEXIST: somebody was faster, and it is theirs. */
 		rc = error_sys(error, errno, "cannot make overlay '%s'", path);
-		registry_drop_overlay(domain, path);
+		registry_forget_overlay(domain, path);
 		return rc;
 	}
 	*ret_fd = fd;

@@ -75,25 +75,28 @@ open_tap(const char *name, int *ret_fd, struct lf_error *error)
 	return 0;
 }
 
-/* Whether a user may open a file of this owner and mode again. */
-static bool
-may_reopen(int fd, const struct spawn_user *user, int flags)
+/* 1: the user may open a file of this owner and mode again; 0: not. */
+static int
+may_reopen(int fd, const struct lf_qemu_fd *wanted,
+    const struct spawn_user *user, struct lf_error *error)
 {
-	unsigned wanted = (flags & O_ACCMODE) == O_RDONLY ? 04 : 06;
+	unsigned needed =
+	    (wanted->open_flags & O_ACCMODE) == O_RDONLY ? 04 : 06;
 	struct stat st;
 	unsigned bits;
 
 	if (!user->change)
-		return true;
+		return 1;
 	if (sys.fstat(fd, &st) < 0)
-		return false;
+		return error_sys(error, errno, "cannot look at %s '%s'",
+		    wanted->what, wanted->path);
 	if (st.st_uid == user->uid)
 		bits = st.st_mode >> 6;
 	else if (st.st_gid == user->gid || st.st_gid == user->extra_gid)
 		bits = st.st_mode >> 3;
 	else
 		bits = st.st_mode;
-	return (bits & wanted) == wanted;
+	return (bits & needed) == needed;
 }
 
 static int
@@ -104,9 +107,11 @@ open_file(const struct lf_qemu_fd *wanted, const struct spawn_user *user,
 
 	rc = launch_open(wanted->what, wanted->path, wanted->open_flags,
 	    &ret->fd, NULL, error);
-	if (rc < 0 || !wanted->reopened ||
-	    may_reopen(ret->fd, user, wanted->open_flags))
+	if (rc < 0 || !wanted->reopened)
 		return rc;
+	rc = may_reopen(ret->fd, wanted, user, error);
+	if (rc != 0)
+		return rc < 0 ? rc : 0;
 	if ((wanted->open_flags & O_ACCMODE) != O_RDONLY)
 		return error_set(error, EACCES,
 		    "%s '%s': QEMU's user (%u) has no permission to write it",
@@ -149,6 +154,11 @@ launch_open_files(const struct lf_qemu_argv *argv,
 			break;
 		}
 	}
+	/* Nobody will listen there. */
+	while (rc < 0 && i-- > 0)
+		if (argv->fds[i].kind == LF_QEMU_FD_LISTEN &&
+		    ret_fds[i].fd >= 0)
+			unlink(argv->fds[i].path);
 	return rc;
 }
 

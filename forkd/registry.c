@@ -420,13 +420,12 @@ registry_has_file(const struct file_list *list, const char *path)
 }
 
 static bool
-drop_file(struct file_list *list, const char *path)
+forget_file(struct file_list *list, const char *path)
 {
 	size_t i;
 
 	for (i = 0; i < list->count; i++)
 		if (strcmp(list->path[i], path) == 0) {
-			unlink(path);
 			free(list->path[i]);
 			list->path[i] = list->path[--list->count];
 			return true;
@@ -435,13 +434,22 @@ drop_file(struct file_list *list, const char *path)
 }
 
 void
-registry_drop_overlay(struct domain *domain, const char *path)
+registry_forget_overlay(struct domain *domain, const char *path)
 {
 	struct lf_error ignored;
 
-	if (drop_file(&domain->overlays, path) ||
-	    drop_file(&domain->named, path))
+	if (forget_file(&domain->overlays, path) ||
+	    forget_file(&domain->named, path))
 		registry_save(domain, &ignored);
+}
+
+void
+registry_drop_overlay(struct domain *domain, const char *path)
+{
+	if (registry_has_file(&domain->overlays, path) ||
+	    registry_has_file(&domain->named, path))
+		unlink(path);
+	registry_forget_overlay(domain, path);
 }
 
 static bool

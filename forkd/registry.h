@@ -152,6 +152,9 @@ bool registry_has_file(const struct file_list *list, const char *path);
 /* Removes an overlay's file and forgets it. */
 void registry_drop_overlay(struct domain *domain, const char *path);
 
+/* Forgets an overlay that was not made: a file there is somebody else's. */
+void registry_forget_overlay(struct domain *domain, const char *path);
+
 /*
  * Whether QEMU may be given this image for the domain: its configuration names
  * it, or it is an overlay or a backing file of the domain or of one that it

@@ -253,8 +253,10 @@ rundir_listen(const char *path, int backlog, mode_t mode, int *ret_sock,
 	rc = sys.bind(sock, (struct sockaddr *)&addr, sizeof(addr)) < 0 ? -errno
 									: 0;
 	umask(mask);
-	if (rc == 0 && sys.listen(sock, backlog) < 0)
+	if (rc == 0 && sys.listen(sock, backlog) < 0) {
 		rc = -errno;
+		unlink(path);
+	}
 	if (rc < 0)
 		return error_sys(error, -rc, "cannot make socket '%s'", path);
 	*ret_sock = take_fd(&sock);

@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What forkd does for domain processes: files opened for a QEMU, overlays
+ * made. Whatever fails on the way, the answer says so and nothing stays:
+ * no descriptor, no process, no file, and no file of anybody else is lost.
+ */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/sys.h"
+#include "forkd/daemon.h"
+#include "forkd/launch.h"
+#include "forkd/launch_files.h"
+#include "forkd/peer.h"
+#include "lib/fault.h"
+
+static char dir[32];
+
+static void
+make_dir(void)
+{
+	strcpy(dir, "/tmp/test-launch-XXXXXX");
+	cr_assert_not_null(mkdtemp(dir));
+}
+
+static void
+remove_dir(void)
+{
+	char command[64];
+
+	snprintf(command, sizeof(command), "rm -rf %s", dir);
+	cr_assert_eq(system(command), 0);
+}
+
+static void
+make_file(const char *path, mode_t mode)
+{
+	cleanup_close int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, mode);
+
+	cr_assert_geq(fd, 0);
+	cr_assert_eq(fchmod(fd, mode), 0);
+}
+
+/* --- the files of a QEMU --- */
+
+TestSuite(files, .init = make_dir, .fini = remove_dir);
+
+Test(files, a_qemu_gets_all_its_files_or_nothing_stays_open)
+{
+	/* Nobody's user and groups: what others may not read is copied. */
+	struct spawn_user user = {
+	    .change = true, .uid = 65534, .gid = 65534, .extra_gid = 65534};
+	char open_to_all[64], secret[64], listen_at[64];
+	struct lf_qemu_fd fds[] = {
+	    {.number = 3, .kind = LF_QEMU_FD_RAM},
+	    {.number = 4, .kind = LF_QEMU_FD_QMP},
+	    {.number = 5,
+		.kind = LF_QEMU_FD_FILE,
+		.path = open_to_all,
+		.open_flags = O_RDWR,
+		.reopened = true,
+		.what = "disk vda"},
+	    {.number = 6,
+		.kind = LF_QEMU_FD_LISTEN,
+		.path = listen_at,
+		.what = "serial port"},
+	    {.number = 7,
+		.kind = LF_QEMU_FD_FILE,
+		.path = secret,
+		.open_flags = O_RDONLY,
+		.reopened = true,
+		.what = "kernel"},
+	};
+	struct lf_qemu_argv argv = {
+	    .fds = fds, .fd_count = sizeof(fds) / sizeof(fds[0])};
+
+	snprintf(open_to_all, sizeof(open_to_all), "%s/all", dir);
+	snprintf(secret, sizeof(secret), "%s/secret", dir);
+	snprintf(listen_at, sizeof(listen_at), "%s/socket", dir);
+	make_file(open_to_all, 0666);
+	make_file(secret, 0600);
+	FAULT_LOOP(fault)
+	{
+		struct spawn_fd got[sizeof(fds) / sizeof(fds[0])];
+		struct lf_error error = {0};
+		int rc = launch_open_files(&argv, &user, 0, 1, got, &error);
+		bool unseen;
+
+		fault_end(&fault);
+		/* lstat() failing stands for: no old socket is there. */
+		unseen = fault.hit && strcmp(fault.name, "lstat") == 0;
+		if (!unseen)
+			cr_assert_eq(rc < 0, fault.hit, "%s: %d %s", fault.name,
+			    rc, error.message);
+		if (fault.hit && rc < 0)
+			cr_assert_neq(error.message[0], '\0');
+		if (rc == 0) {
+			cr_assert_eq(got[0].fd, 0);
+			cr_assert_eq(got[1].fd, 1);
+			cr_assert_not(got[2].copy);
+			cr_assert_eq(got[3].number, 6);
+			cr_assert(got[4].copy);
+			cr_assert_eq(access(listen_at, F_OK), 0);
+		} else
+			cr_assert_eq(access(listen_at, F_OK), -1,
+			    "%s failed: a socket stayed", fault.name);
+		launch_close_files(&argv, got);
+		cr_assert_eq(fault_open_descriptors(), fault.descriptors,
+		    "%s failed: open files stayed", fault.name);
+		unlink(listen_at);
+	}
+}
+
+Test(files, what_qemu_may_not_write_is_refused_by_name)
+{
+	struct spawn_user user = {
+	    .change = true, .uid = 65534, .gid = 65534, .extra_gid = 65534};
+	char path[64], message[160];
+	struct lf_qemu_fd fds[] = {{.number = 3,
+	    .kind = LF_QEMU_FD_FILE,
+	    .path = path,
+	    .open_flags = O_RDWR,
+	    .reopened = true,
+	    .what = "disk vda"}};
+	struct lf_qemu_argv argv = {.fds = fds, .fd_count = 1};
+	struct spawn_fd got[1];
+	struct lf_error error;
+
+	snprintf(path, sizeof(path), "%s/image", dir);
+	make_file(path, 0604);
+	snprintf(message, sizeof(message),
+	    "disk vda '%s': QEMU's user (65534) has no permission to write it",
+	    path);
+	cr_assert_eq(
+	    launch_open_files(&argv, &user, -1, -1, got, &error), -EACCES);
+	cr_assert_str_eq(error.message, message);
+	launch_close_files(&argv, got);
+}
+
+/* --- overlays --- */
+
+TestSuite(overlays, .init = make_dir, .fini = remove_dir);
+
+/*
+ * forkd with one domain, whose process is the other end of a connection. The
+ * connection's loop is one of its own, so that a fault hits what the daemon
+ * does and not how the test asks.
+ */
+struct scene {
+	struct daemon daemon;
+	struct domain *domain;
+	struct event_base *wire;
+	struct peer *asking, *asked;
+	struct peer_request *request; /* arrived, not begun */
+	unsigned answers;
+	bool broken; /* the connection: an answer was lost */
+	int rc;      /* the last answer's */
+	char message[1024];
+	char disk[64]; /* the path that its configuration names */
+	char backing[64];
+};
+
+static void
+on_request(void *opaque, struct peer_request *request)
+{
+	struct scene *s = opaque;
+
+	s->request = request;
+}
+
+static void
+on_closed(void *opaque, const struct lf_error *why)
+{
+	struct scene *s = opaque;
+
+	(void)why;
+	s->broken = true;
+}
+
+static const struct peer_ops ops = {.request = on_request, .closed = on_closed};
+
+static void
+on_answer(void *opaque, const struct lf_error *error, json_t *result,
+    struct channel_message *answer)
+{
+	struct scene *s = opaque;
+
+	(void)answer;
+	s->answers++;
+	s->rc = error != NULL ? error->code : 0;
+	snprintf(s->message, sizeof(s->message), "%s",
+	    error != NULL ? error->message
+			  : json_string_value(json_object_get(result, "path")));
+}
+
+static void
+connect_scene(struct scene *s)
+{
+	struct lf_error error;
+	int sv[2];
+
+	s->broken = false;
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
+	cr_assert_eq(peer_new(s->wire, sv[0], &ops, s, &s->asking, &error), 0);
+	cr_assert_eq(peer_new(s->wire, sv[1], &ops, s, &s->asked, &error), 0);
+}
+
+static void
+disconnect_scene(struct scene *s)
+{
+	peer_free(s->asking);
+	peer_free(s->asked);
+}
+
+static void
+open_scene(struct scene *s, const char *qemu_img)
+{
+	struct lf_domain_config *config = lf_domain_config_new();
+	struct lf_error error;
+	struct lf_disk *disk;
+
+	*s = (struct scene){.daemon = {.base = event_base_new(),
+				.overlay_dir = dir,
+				.options = {.qemu_img = qemu_img}},
+	    .wire = event_base_new()};
+	snprintf(s->disk, sizeof(s->disk), "%s/fork.qcow2", dir);
+	snprintf(s->backing, sizeof(s->backing), "%s/base.img", dir);
+	make_file(s->backing, 0600);
+	cr_assert_eq(lf_domain_config_set(&config->name, "one", &error), 0);
+	cr_assert_eq(lf_domain_config_add_disk(config, &disk, &error), 0);
+	disk->path = strdup(s->disk);
+	cr_assert_eq(lf_domain_config_complete(config, &error), 0);
+	cr_assert_eq(registry_init(&s->daemon.registry, dir, 0700, &error), 0);
+	cr_assert_eq(
+	    registry_add(&s->daemon.registry, config, 0, &s->domain, &error),
+	    0);
+	s->domain->owner = &s->daemon;
+	cr_assert_eq(registry_add_file(
+			 s->domain, &s->domain->backing, s->backing, &error),
+	    0);
+	connect_scene(s);
+}
+
+static void
+close_scene(struct scene *s)
+{
+	disconnect_scene(s);
+	registry_done(&s->daemon.registry);
+	event_base_free(s->daemon.base);
+	event_base_free(s->wire);
+}
+
+/* The domain process asks; `path` NULL: forkd chooses one. */
+static void
+ask(struct scene *s, const char *path)
+{
+	s->answers = 0;
+	s->broken = false;
+	s->request = NULL;
+	peer_call(s->asking, "make-overlay",
+	    json_pack("{s:i, s:s, s:s, s:I, s:s*}", "domain",
+		(int)s->domain->id, "backing", s->backing, "format", "raw",
+		"bytes", (json_int_t)65536, "path", path),
+	    NULL, 0, -1, on_answer, s);
+	while (s->request == NULL)
+		event_base_loop(s->wire, EVLOOP_ONCE);
+}
+
+/* forkd works until it waits for nothing more. */
+static void
+work(struct scene *s)
+{
+	launch_request(&s->daemon, s->domain, s->request);
+	event_base_dispatch(s->daemon.base);
+}
+
+static void
+hear(struct scene *s)
+{
+	while (s->answers == 0 && !s->broken)
+		event_base_loop(s->wire, EVLOOP_ONCE);
+	if (!s->broken)
+		return;
+	disconnect_scene(s);
+	cr_assert_eq(s->rc, -EPIPE);
+	connect_scene(s);
+	s->broken = true;
+}
+
+/* Every file of the overlays' directory but the backing file and forkd's. */
+static unsigned
+count_overlays(void)
+{
+	char command[64], line[16] = "";
+	FILE *out;
+
+	snprintf(command, sizeof(command), "ls %s | grep -c qcow2", dir);
+	out = popen(command, "r");
+	cr_assert_not_null(out);
+	cr_assert_not_null(fgets(line, sizeof(line), out));
+	pclose(out);
+	return (unsigned)atoi(line);
+}
+
+static void
+make_overlay_with_faults(bool named)
+{
+	struct lf_error error;
+	struct scene s;
+
+	/* A qemu-img that fills nothing: what counts is the file's life. */
+	open_scene(&s, "true");
+	ask(&s, named ? s.disk : NULL);
+	FAULT_LOOP(fault)
+	{
+		const struct file_list *record = &s.domain->overlays;
+
+		work(&s);
+		fault_end(&fault);
+		hear(&s);
+		cr_assert_eq(s.rc < 0, fault.hit, "%s: %d %s", fault.name, s.rc,
+		    s.message);
+		cr_assert_eq(waitpid(-1, NULL, WNOHANG), -1,
+		    "%s failed: a process stayed", fault.name);
+		cr_assert_eq(fault_open_descriptors(), fault.descriptors,
+		    "%s failed: open files stayed", fault.name);
+		/* Made, or made and nobody heard of it: it is on record. */
+		cr_assert_eq(count_overlays(), record->count, "%s failed: %s",
+		    fault.name, s.message);
+		if (s.rc == 0)
+			cr_assert(registry_has_file(record, s.message));
+		else if (!s.broken)
+			cr_assert_eq(record->count, 0, "%s failed", fault.name);
+		if (record->count > 0)
+			registry_drop_overlay(s.domain, record->path[0]);
+		cr_assert_eq(registry_save(s.domain, &error), 0);
+		if (fault.hit)
+			ask(&s, named ? s.disk : NULL);
+	}
+	close_scene(&s);
+}
+
+Test(overlays, one_is_made_or_nothing_stays)
+{
+	make_overlay_with_faults(false);
+}
+
+Test(overlays, one_of_the_configuration_is_made_or_nothing_stays)
+{
+	make_overlay_with_faults(true);
+}
+
+Test(overlays, a_file_that_was_there_stays_whatever_fails)
+{
+	struct scene s;
+
+	open_scene(&s, "true");
+	make_file(s.disk, 0600);
+	ask(&s, s.disk);
+	FAULT_LOOP(fault)
+	{
+		work(&s);
+		fault_end(&fault);
+		hear(&s);
+		cr_assert_lt(s.rc, 0);
+		if (!fault.hit)
+			cr_assert_eq(s.rc, -EEXIST, "%s", s.message);
+		cr_assert_eq(access(s.disk, F_OK), 0,
+		    "%s failed: the file is lost", fault.name);
+		cr_assert_eq(s.domain->overlays.count, 0);
+		cr_assert_eq(fault_open_descriptors(), fault.descriptors);
+		if (fault.hit)
+			ask(&s, s.disk);
+	}
+	close_scene(&s);
+}
+
+Test(overlays, a_qemu_img_that_fails_leaves_no_file_and_is_quoted)
+{
+	char script[64];
+	struct scene s;
+	FILE *out;
+
+	open_scene(&s, NULL);
+	snprintf(script, sizeof(script), "%s/qemu-img", dir);
+	s.daemon.options.qemu_img = script;
+	out = fopen(script, "w");
+	cr_assert_not_null(out);
+	fputs("#!/bin/sh\necho 'No space left on device' >&2\nexit 1\n", out);
+	fclose(out);
+	cr_assert_eq(chmod(script, 0700), 0);
+	ask(&s, s.disk);
+	work(&s);
+	hear(&s);
+	cr_assert_eq(s.rc, -ENOSPC, "%s", s.message);
+	cr_assert_not_null(strstr(s.message,
+	    "qemu-img exited with status 1: No space left on device"));
+	cr_assert_eq(access(s.disk, F_OK), -1);
+	cr_assert_eq(s.domain->overlays.count, 0);
+	close_scene(&s);
+}
