@@ -111,7 +111,8 @@ ok $? "afl-tmin cuts a crashing input down to what crashes"
 # Crashes are what they are.
 printf 'TEST5678 ' >"$dir/words/test"
 printf 'NULM' >"$dir/words/null"
-timeout 100 afl-fuzz -i "$dir/words" -o "$dir/bugs" -t 3000 -E 3000 -- \
+AFL_BENCH_UNTIL_CRASH=1 timeout 300 afl-fuzz -s 1 -i "$dir/words" -o "$dir/bugs" \
+	-t 3000 -V 240 -- \
 	"$xlfork" fuzz --program "$programs/bugs.elf" >"$dir/log" 2>&1
 stats=$dir/bugs/default/fuzzer_stats
 [ "$(stat_of "$stats" saved_crashes)" -ge 1 ] 2>/dev/null

@@ -104,7 +104,8 @@ else
 	export AFL_FORKSRV_INIT_TMOUT=60000
 	mkdir "$dir/seeds"
 	printf 'TEST5678 ' >"$dir/seeds/test"
-	timeout 100 afl-fuzz -i "$dir/seeds" -o "$dir/out" -t 3000 -E 2000 -- \
+	AFL_BENCH_UNTIL_CRASH=1 timeout 300 afl-fuzz -s 1 -i "$dir/seeds" \
+		-o "$dir/out" -t 3000 -V 240 -- \
 		"$xlfork" fuzz --program "$programs/bugs.elf" \
 		--coverage block --range parse,memcmp \
 		>"$dir/log" 2>&1
