@@ -153,6 +153,7 @@ Test(faults, every_call_may_fail_dropping_pages)
 	every_call(1, LF_IRQCHIP_NONE, LF_RESET_DONTNEED);
 }
 
+#if !defined(__SANITIZE_ADDRESS__)
 static unsigned long
 address_space(void)
 {
@@ -164,6 +165,7 @@ address_space(void)
 	fclose(file);
 	return pages * (unsigned long)sysconf(_SC_PAGESIZE);
 }
+#endif
 
 Test(faults, a_memory_limit_reached_while_forking_is_an_error_like_others)
 {
