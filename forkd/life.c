@@ -504,7 +504,8 @@ on_described(void *opaque, const struct lf_error *error, json_t *result,
 	    json_string_value(json_object_get(result, "reason"));
 
 	(void)answer;
-	if (domain->doomed)
+	/* A forkd that ends hears no answer; the next one asks again. */
+	if (domain->doomed || domain->registry->closing)
 		return;
 	if (error != NULL && error->code == -ENOMEM) {
 		/* It was not asked at all. What is on record has to do. */

@@ -103,6 +103,7 @@ DEFINE_CLEANUP(struct domain *, domain_free);
 void
 registry_done(struct registry *registry)
 {
+	registry->closing = true;
 	while (registry->first != NULL) {
 		struct domain *domain = registry->first;
 

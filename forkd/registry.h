@@ -92,6 +92,7 @@ struct registry {
 	struct domain *first;
 	unsigned count;
 	unsigned next_id;
+	bool closing; /* forkd ends and its domains go on */
 };
 
 int registry_init(struct registry *registry, const char *run_dir,
