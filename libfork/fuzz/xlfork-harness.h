@@ -31,11 +31,14 @@
 #define XLFORK_MAGIC  0x5353454e52414858ULL /* "XHARNESS" */
 #define XLFORK_NOBODY 0xffffffffU           /* what QEMU answers */
 
-/* The ports, each a mark; its argument is in RDI. */
-#define XLFORK_MARK_START    0x5846 /* struct xlfork_harness */
-#define XLFORK_MARK_STOP     0x5847
-#define XLFORK_MARK_CRASH    0x5848 /* a string that says what */
-#define XLFORK_MARK_CONSUMED 0x5849 /* how many bytes of input */
+/*
+ * The ports, each a mark; its argument is in RDI. They are aligned: QEMU's TCG
+ * reads nought from four bytes across two words, not all ones.
+ */
+#define XLFORK_MARK_START    0x5844 /* struct xlfork_harness */
+#define XLFORK_MARK_STOP     0x5848
+#define XLFORK_MARK_CRASH    0x584c /* a string that says what */
+#define XLFORK_MARK_CONSUMED 0x5850 /* how many bytes of input */
 
 struct xlfork_harness {
 	uint64_t magic;     /* XLFORK_MAGIC */
