@@ -1,0 +1,36 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Builds the user-mode target, then runs fuzz-linux where kernel code runs
+# natively under KVM: here if this host's KVM is hardware's, else in the lab.
+set -u
+: "${top_srcdir:?set by make check}" "${top_builddir:?set by make check}"
+here=$(dirname "$0")
+target=$(realpath "$top_builddir")/tests/lab/fuzz-target
+
+skip_all() {
+	echo "1..0 # SKIP $1"
+	exit 0
+}
+[ -n "${LF_SOAK-}${LF_MATRIX-}" ] ||
+	skip_all "takes two minutes: with LF_MATRIX=1, or ten more with LF_SOAK=1"
+command -v afl-fuzz >/dev/null || skip_all "no AFL++ (package afl++)"
+[ -e /usr/include/yaml.h ] || skip_all "no libyaml (package libyaml-dev)"
+if grep -q __asan_init "$top_builddir/xlfork/.libs/xlfork" 2>/dev/null; then
+	skip_all "afl-fuzz takes a target with AddressSanitizer for another kind"
+fi
+"$top_srcdir/tests/guest/make-guest" "$top_builddir/tests/guest" linux >&2 ||
+	skip_all "no guest"
+mkdir -p "${target%/*}"
+"${CC:-cc}" -O1 -g -static -I"$top_srcdir/libfork/fuzz" -o "$target" \
+	"$top_srcdir/tests/lab/fuzz_target.c" -lyaml || exit
+if "$top_builddir/xlfork/xlfork" doctor |
+	grep -qE '^[a-z]+ +KVM +hardware'; then
+	exec bash "$here/fuzz-linux" "$target"
+fi
+timeout=900
+[ -z "${LF_SOAK-}" ] || timeout=7200
+"$top_srcdir/tests/lab/run" --timeout "$timeout" --memory 3072 \
+	bash "$here/fuzz-linux" "$target"
+status=$?
+[ "$status" != 77 ] || skip_all "no lab here"
+exit "$status"
