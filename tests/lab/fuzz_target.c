@@ -122,7 +122,7 @@ main(void)
 	 * read ports at CPL 3 once their TSS is marked busy.
 	 */
 	while (size == 0)
-		__asm__ volatile("pause");
+		__asm__ volatile("waits_here: pause");
 	len = size;
 	bug(len);
 	parse(len);
