@@ -85,4 +85,8 @@ counts_past() {
 	local last
 	[ -e "$1" ] && last=$(counted "$1") && [ "${last:-0}" -gt "$2" ]
 }
-no_forkd() { x version | grep -q '^forkd  not running'; }
+# A forkd that is asked again and again whether it is there stays.
+no_forkd() {
+	[ ! -e "$FORKD_RUN_DIR/socket" ] &&
+		x version | grep -q '^forkd  not running'
+}
