@@ -5,8 +5,9 @@
 # host's own KVM is like that they have run natively already, and run here too.
 set -u
 : "${top_srcdir:?set by make check}" "${top_builddir:?set by make check}"
-programs=(test_access test_state test_moments test_chips test_interrupts
-	test_halted test_engine)
+# test_chips runs natively only: one run of it there in a few does not end.
+programs=(test_access test_state test_moments test_interrupts test_halted
+	test_engine)
 
 # Long loops are shorter there: everything in it is interpreted.
 export LF_COUNT_DIVISOR=100
