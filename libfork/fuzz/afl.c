@@ -132,6 +132,7 @@ struct source {
 	size_t max;
 };
 
+/* AFL++ rewinds the standard input for every run; alone it may be a pipe. */
 static int
 read_file(struct source *source, size_t *ret_len, struct lf_error *error)
 {
@@ -145,8 +146,7 @@ read_file(struct source *source, size_t *ret_len, struct lf_error *error)
 		return error_sys(
 		    error, errno, "cannot open '%s'", source->path);
 	while (len < source->max) {
-		n = sys.pread(
-		    fd, source->buffer + len, source->max - len, (off_t)len);
+		n = sys.read(fd, source->buffer + len, source->max - len);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)

@@ -70,7 +70,7 @@ nothing_left() {
 	return 1
 }
 
-echo "1..13"
+echo "1..15"
 mkdir "$dir/seeds" "$dir/words"
 # A PNG of one pixel.
 printf '%b' '\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x02\0\0\0\x90wS\xde\0\0\0\x0cIDATx\x9cc\xf8\xcf\xc0\0\0\x03\x01\x01\0\xc9\xfe\x92\xef\0\0\0\0IEND\xaeB`\x82' \
@@ -90,6 +90,17 @@ timeout 60 afl-showmap -o "$dir/map" -- "$xlfork" fuzz \
 	--program "$programs/image.elf" <"$dir/seeds/pixel.png" >"$dir/log" 2>&1
 [ "$(wc -l <"$dir/map")" -gt 20 ]
 ok $? "afl-showmap shows a seed's edges"
+# shellcheck disable=SC2002 # a pipe is what is meant
+cat "$dir/seeds/pixel.png" | timeout 60 afl-showmap -o "$dir/map.pipe" -- \
+	"$xlfork" fuzz --program "$programs/image.elf" >"$dir/log" 2>&1
+cmp -s "$dir/map" "$dir/map.pipe"
+ok $? "and the same when the seed comes by a pipe"
+cp "$dir/seeds/pixel.png" "$dir/pixel"
+timeout 60 afl-showmap -o "$dir/map.file" -- "$xlfork" fuzz \
+	--program "$programs/image.elf" --input "$dir/pixel" \
+	>"$dir/log" 2>&1 </dev/null
+cmp -s "$dir/map" "$dir/map.file"
+ok $? "and when it is a file that --input names"
 
 mkdir "$dir/queue"
 find "$dir/out/default/queue" -maxdepth 1 -name 'id:*' | sort | head -n 20 |
