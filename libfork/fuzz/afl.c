@@ -233,12 +233,12 @@ one_run(struct lf_afl *afl, struct lf_fuzz *fuzz, struct source *source,
 	struct lf_fuzz_outcome outcome;
 	const uint8_t *bytes = NULL;
 	size_t map_bytes, len = 0;
-	uint32_t word;
+	pid_t pid = afl_child_pid(&afl->child, error);
+	uint32_t word = (uint32_t)pid;
 	int rc;
 
-	word = (uint32_t)afl_child_pid(&afl->child);
-	if (word == 0)
-		return 0;
+	if (pid <= 0)
+		return pid;
 	rc = afl_write(AFL_STATUS_FD, &word, sizeof(word), error);
 	if (rc == 0)
 		rc = next_input(source, &bytes, &len, error);

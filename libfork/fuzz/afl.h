@@ -32,7 +32,9 @@ struct afl_child {
 	void *stack;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
+	pid_t owner;
 	pid_t pid;   /* 0: none now */
+	int failure; /* errno: none could be made, and none will be */
 	bool killed; /* one was, and nobody has asked since */
 	bool gone;   /* AFL++ */
 };
@@ -79,8 +81,8 @@ int afl_child_start(struct afl_child *child, struct lf_fuzz *fuzz,
     int control_fd, struct lf_error *error);
 void afl_child_end(struct afl_child *child);
 
-/* The process's id; waits until there is one. 0: AFL++ is gone. */
-pid_t afl_child_pid(struct afl_child *child);
+/* The process's id; waits until there is one. 0: AFL++ is gone; or errno. */
+pid_t afl_child_pid(struct afl_child *child, struct lf_error *error);
 
 /* Waits until it is killed, or AFL++ is gone. */
 void afl_child_wait(struct afl_child *child);

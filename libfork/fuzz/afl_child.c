@@ -31,8 +31,12 @@
 static int
 stand_by(void *opaque)
 {
-	(void)opaque;
+	const struct afl_child *child = opaque;
+
 	syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	/* It was gone before we asked to be told. */
+	if (syscall(SYS_getppid) != child->owner)
+		syscall(SYS_exit_group, 0);
 	for (;;)
 		syscall(SYS_pause);
 	return 0;
@@ -42,7 +46,7 @@ static pid_t
 make_process(struct afl_child *child)
 {
 	return sys.clone(stand_by, (char *)child->stack + STACK_BYTES,
-	    CLONE_VM | CLONE_FILES | CLONE_FS | SIGCHLD, NULL);
+	    CLONE_VM | CLONE_FILES | CLONE_FS | SIGCHLD, child);
 }
 
 static void
@@ -64,6 +68,15 @@ set_flag(struct afl_child *child, bool *flag)
 	pthread_mutex_unlock(&child->lock);
 }
 
+static void
+set_failure(struct afl_child *child, int failure)
+{
+	pthread_mutex_lock(&child->lock);
+	child->failure = failure;
+	pthread_cond_broadcast(&child->changed);
+	pthread_mutex_unlock(&child->lock);
+}
+
 /* Whether the loop still has to be told of the killed process. */
 static bool
 is_killed(struct afl_child *child)
@@ -77,10 +90,10 @@ is_killed(struct afl_child *child)
 }
 
 /* Until the process is killed, AFL++ goes away, or we are told to end. */
-enum news { NEWS_KILLED, NEWS_GONE, NEWS_QUIT };
+enum news { NEWS_KILLED, NEWS_GONE, NEWS_QUIT, NEWS_FAILED };
 
 static enum news
-wait_for_news(struct afl_child *child, int pidfd, int timeout_ms)
+wait_for_news(struct afl_child *child, int pidfd)
 {
 	struct pollfd fds[] = {
 	    {.fd = child->quit_fd, .events = POLLIN},
@@ -88,7 +101,7 @@ wait_for_news(struct afl_child *child, int pidfd, int timeout_ms)
 	    {.fd = pidfd, .events = POLLIN},
 	};
 
-	while (sys.poll(fds, 3, timeout_ms) < 0 && errno == EINTR)
+	while (sys.poll(fds, 3, -1) < 0 && errno == EINTR)
 		;
 	if (fds[0].revents != 0)
 		return NEWS_QUIT;
@@ -111,17 +124,21 @@ one_process(struct afl_child *child)
 {
 	pid_t pid = make_process(child);
 	int pidfd = pid > 0 ? sys.pidfd_open(pid, 0) : -1;
-	enum news news = NEWS_GONE;
+	enum news news = NEWS_FAILED;
 
-	if (pidfd >= 0) {
+	if (pidfd < 0) {
+		set_failure(child, errno);
+	} else {
 		set_pid(child, pid);
-		news = wait_for_news(child, pidfd, -1);
+		news = wait_for_news(child, pidfd);
 	}
 	close_fd(pidfd);
 	if (pid > 0 && news != NEWS_KILLED)
 		kill(pid, SIGKILL);
 	if (pid > 0)
 		waitpid(pid, NULL, __WALL);
+	if (news == NEWS_FAILED)
+		return false;
 	if (news == NEWS_GONE)
 		set_flag(child, &child->gone);
 	if (news == NEWS_KILLED)
@@ -146,20 +163,25 @@ nanny(void *opaque)
 }
 
 pid_t
-afl_child_pid(struct afl_child *child)
+afl_child_pid(struct afl_child *child, struct lf_error *error)
 {
 	pid_t pid;
+	int failure;
 
 	pthread_mutex_lock(&child->lock);
 	if (child->killed) {
 		child->killed = false;
 		child->pid = 0;
 	}
-	while (child->pid == 0 && !child->gone)
+	while (child->pid == 0 && !child->gone && child->failure == 0)
 		pthread_cond_wait(&child->changed, &child->lock);
 	pid = child->gone ? 0 : child->pid;
+	failure = child->failure;
 	pthread_mutex_unlock(&child->lock);
-	return pid;
+	return failure == 0 ? pid
+			    : error_sys(error, failure,
+				  "cannot make a process that stands for a "
+				  "run to AFL++");
 }
 
 void
@@ -179,6 +201,7 @@ afl_child_start(struct afl_child *child, struct lf_fuzz *fuzz, int control_fd,
 
 	*child = (struct afl_child){
 	    .fuzz = fuzz,
+	    .owner = getpid(),
 	    .control_fd = control_fd,
 	    .quit_fd = -1,
 	    .stack = MAP_FAILED,
@@ -191,7 +214,8 @@ afl_child_start(struct afl_child *child, struct lf_fuzz *fuzz, int control_fd,
 	if (child->quit_fd < 0 || child->stack == MAP_FAILED) {
 		r = errno;
 		afl_child_end(child);
-		return error_sys(error, r, "cannot make a process for AFL++");
+		return error_sys(error, r,
+		    "cannot prepare a process that stands for a run to AFL++");
 	}
 	r = sys.pthread_create(&child->thread, NULL, nanny, child);
 	if (r != 0) {

@@ -17,7 +17,9 @@
 
 #include <libfork/fuzz.h>
 
+#include "base/sys.h"
 #include "fuzz/afl.h"
+#include "fuzz/session.h"
 #include "lib/count.h"
 #include "lib/micro.h"
 
@@ -399,4 +401,61 @@ Test(afl, a_large_map_needs_the_new_introduction)
 	    afl_handshake(sv[1], sv[1], AFL_VERSION_OLD, &terms, &error) < 0,
 	    true);
 	close(sv[1]);
+}
+
+/* --- the process that stands for a run --- */
+
+static int
+no_clone(int (*fn)(void *), void *stack, int flags, void *arg)
+{
+	(void)fn;
+	(void)stack;
+	(void)flags;
+	(void)arg;
+	errno = EAGAIN;
+	return -1;
+}
+
+Test(afl, a_process_that_cannot_be_made_is_not_taken_for_the_end)
+{
+	static struct lf_fuzz fuzz;
+	struct afl_child child = {.fuzz = NULL};
+	int control[2];
+
+	cr_assert_eq(pipe(control), 0);
+	sys.clone = no_clone;
+	must(afl_child_start(&child, &fuzz, control[0], &error));
+	cr_expect_eq(afl_child_pid(&child, &error), -EAGAIN);
+	cr_expect_neq(strstr(error.message, "stands for a run"), NULL, "%s",
+	    error.message);
+	afl_child_end(&child);
+	close(control[0]);
+	close(control[1]);
+}
+
+Test(afl, a_killed_process_is_followed_by_another_until_the_pipe_ends)
+{
+	static struct lf_fuzz fuzz;
+	struct afl_child child = {.fuzz = NULL};
+	int control[2], i;
+	pid_t last = 0;
+
+	cr_assert_eq(pipe(control), 0);
+	must(afl_child_start(&child, &fuzz, control[0], &error));
+	for (i = 0; i < 5; i++) {
+		pid_t pid = afl_child_pid(&child, &error);
+
+		cr_assert_gt(pid, 0);
+		cr_assert_neq(pid, last);
+		cr_assert_eq(afl_child_pid(&child, &error), pid);
+		cr_assert_eq(kill(pid, SIGKILL), 0);
+		afl_child_wait(&child);
+		last = pid;
+	}
+	close(control[1]);
+	while (afl_child_pid(&child, &error) > 0)
+		usleep(1000);
+	cr_expect_eq(afl_child_pid(&child, &error), 0);
+	afl_child_end(&child);
+	close(control[0]);
 }
