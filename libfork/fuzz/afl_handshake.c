@@ -27,7 +27,7 @@
 #define NEW_DICTIONARY     0x00000800U
 
 #define ERROR_MAP_SIZE     1U
-#define ERROR_SHM_OPEN     4U
+#define ERROR_OTHER        255U /* none that AFL++ has words for */
 
 int
 afl_read_word(int fd, uint32_t *ret_word, struct lf_error *error)
@@ -184,6 +184,6 @@ afl_handshake(int control_fd, int status_fd, enum afl_version version,
 uint32_t
 afl_handshake_refusal(int code)
 {
-	return OLD_ERROR | (code == -ENOSPC ? ERROR_MAP_SIZE : ERROR_SHM_OPEN)
+	return OLD_ERROR | (code == -ENOSPC ? ERROR_MAP_SIZE : ERROR_OTHER)
 			       << 8;
 }

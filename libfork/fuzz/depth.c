@@ -75,10 +75,9 @@ start_here(struct lf_fuzz *fuzz, struct lf_error *error)
 	rc = lf_vcpu_read_regs(old, 0, &fuzz->regs, error);
 	if (rc == 0)
 		rc = fuzz_mount(fuzz, old, error);
-	if (rc == 0)
+	/* Made, even when something failed in it later. */
+	if (fuzz->domain != old)
 		lf_domain_free(old);
-	else
-		fuzz->domain = old;
 	return rc;
 }
 

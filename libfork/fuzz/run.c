@@ -24,14 +24,19 @@ fuzz_run_ended(const struct lf_fuzz *fuzz)
 }
 
 void
+fuzz_end_run(struct lf_fuzz *fuzz, uint_fast64_t phase)
+{
+	atomic_store(&fuzz->end_run, phase);
+	lf_domain_stop(fuzz->domain);
+}
+
+void
 lf_fuzz_interrupt(struct lf_fuzz *fuzz)
 {
 	uint_fast64_t phase = atomic_load(&fuzz->phase);
 
-	if (phase % 2 == 0)
-		return;
-	atomic_store(&fuzz->end_run, phase);
-	lf_domain_stop(fuzz->domain);
+	if (phase % 2 == 1)
+		fuzz_end_run(fuzz, phase);
 }
 
 bool

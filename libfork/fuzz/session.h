@@ -93,6 +93,8 @@ int fuzz_input_put(struct lf_fuzz *fuzz, const uint8_t *bytes, size_t len,
     struct lf_error *error);
 
 /* run.c: what runs have in common, wherever they begin. */
+/* Ends the run of this number, and no later one. Any thread. */
+void fuzz_end_run(struct lf_fuzz *fuzz, uint_fast64_t phase);
 bool fuzz_run_ended(const struct lf_fuzz *fuzz);
 bool fuzz_is_access(const struct lf_exit *exit);
 int fuzz_ignore(struct lf_domain *domain, const struct lf_exit *exit,

@@ -111,8 +111,9 @@ fuzz_start_harness(
 	atomic_fetch_add(&fuzz->phase, 1);
 	rc = run_to_mark(fuzz, &exit, error);
 	atomic_fetch_add(&fuzz->phase, 1);
-	fuzz->domain = NULL;
+	/* It may be about to stop the scout. */
 	fuzz_watchdog_end(fuzz);
+	fuzz->domain = NULL;
 	if (rc < 0)
 		return rc;
 	if (harness_mark(&exit) != XLFORK_MARK_START) {

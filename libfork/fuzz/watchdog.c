@@ -51,7 +51,7 @@ watch(void *opaque)
 			met = phase;
 			since = now;
 		} else if (phase % 2 == 1 && now - since >= dog->timeout_ms) {
-			lf_fuzz_interrupt(fuzz);
+			fuzz_end_run(fuzz, phase);
 			since = now;
 		}
 		sleep_locked(dog, now + tick);
@@ -82,8 +82,11 @@ fuzz_watchdog_start(
 	pthread_attr_setstacksize(&attr, STACK_BYTES);
 	r = sys.pthread_create(&dog->thread, &attr, watch, fuzz);
 	pthread_attr_destroy(&attr);
-	if (r != 0)
+	if (r != 0) {
+		pthread_cond_destroy(&dog->wake);
+		pthread_mutex_destroy(&dog->lock);
 		return error_sys(error, r, "cannot start a thread");
+	}
 	dog->started = true;
 	return 0;
 }

@@ -21,6 +21,7 @@
 #include "fuzz/afl.h"
 #include "fuzz/session.h"
 #include "lib/count.h"
+#include "lib/fault.h"
 #include "lib/micro.h"
 
 static struct lf_error error;
@@ -331,6 +332,53 @@ Test(fuzz, a_program_that_is_none_is_refused)
 	}
 }
 
+/* --- failures --- */
+
+/* A session that goes deeper and makes a run. Stops at what fails. */
+static int
+go_deeper(struct lf_snapshot *snapshot, const struct lf_fuzz_options *options)
+{
+	struct lf_fuzz_outcome outcome;
+	struct lf_fuzz *fuzz = NULL;
+	int rc = lf_fuzz_open(snapshot, options, &fuzz, &error);
+
+	if (rc == 0)
+		rc = lf_fuzz_prefix(fuzz, "HEAD", 4, &error);
+	if (rc == 0)
+		rc = lf_fuzz_run(fuzz, "x", 1, &outcome, &error);
+	lf_fuzz_close(fuzz);
+	return rc;
+}
+
+Test(fuzz, every_call_that_fails_is_told_and_nothing_is_left)
+{
+	struct lf_fuzz_options options;
+	struct lf_snapshot *snapshot = program();
+	uint64_t stop = 0x400000;
+
+	lf_fuzz_options_init(&options);
+	options.harness = true;
+	options.stops = &stop;
+	options.stop_count = 1;
+	must(go_deeper(snapshot, &options));
+	FAULT_LOOP(fault)
+	{
+		int rc;
+
+		error.message[0] = '\0';
+		rc = go_deeper(snapshot, &options);
+		fault_end(&fault);
+		/* Some do without, as where a measurement is only better. */
+		if (rc < 0) {
+			cr_expect(fault.hit);
+			cr_expect_neq(error.message[0], '\0', "%s", fault.name);
+		}
+		cr_expect_eq(fault_open_descriptors(), fault.descriptors,
+		    "%s, call %lu", fault.name, fault.round);
+	}
+	lf_snapshot_unref(snapshot);
+}
+
 /* --- introductions to AFL++ --- */
 
 static void
@@ -401,6 +449,13 @@ Test(afl, a_large_map_needs_the_new_introduction)
 	    afl_handshake(sv[1], sv[1], AFL_VERSION_OLD, &terms, &error) < 0,
 	    true);
 	close(sv[1]);
+}
+
+Test(afl, a_refusal_has_no_words_that_are_not_true)
+{
+	/* FS_OPT_ERROR with FS_ERROR_MAP_SIZE, and with one it does not know */
+	cr_expect_eq(afl_handshake_refusal(-ENOSPC), 0xf800018f);
+	cr_expect_eq(afl_handshake_refusal(-EFAULT), 0xf800ff8f);
 }
 
 /* --- the process that stands for a run --- */
