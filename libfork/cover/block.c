@@ -83,7 +83,8 @@ add_probes(struct cover_block_watch *watch, struct lf_domain *domain,
 	size_t count = blocks_count(watch->blocks), i;
 	size_t len = lf_probes_length(watch->probes->set);
 	struct vmi_space space;
-	int rc = vmi_space_init(&space, domain, 0, error), last = -1;
+	int rc = vmi_space_init(&space, domain, watch->cover.vcpu, error),
+	    last = -1;
 
 	for (i = 0; i < count && rc >= 0; i++) {
 		const struct cover_block *block = blocks_get(watch->blocks, i);
@@ -129,7 +130,7 @@ block_attach(
 
 	if (rc == 0)
 		rc = cover_code_find(
-		    &watch->code, domain, &watch->blocks, error);
+		    &watch->code, domain, cover->vcpu, &watch->blocks, error);
 	if (rc < 0)
 		return rc;
 	count = blocks_count(watch->blocks);

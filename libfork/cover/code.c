@@ -75,7 +75,7 @@ list_entries(const struct cover_code *code, uint64_t start, uint64_t *entries)
 
 int
 cover_code_find(const struct cover_code *code, struct lf_domain *domain,
-    struct blocks **ret_blocks, struct lf_error *error)
+    unsigned vcpu, struct blocks **ret_blocks, struct lf_error *error)
 {
 	cleanup_free uint64_t *entries = NULL;
 	struct vmi_space space;
@@ -90,9 +90,9 @@ cover_code_find(const struct cover_code *code, struct lf_domain *domain,
 		return error_set(error, EINVAL,
 		    "coverage of what? give a range, a symbol or a list of "
 		    "blocks");
-	rc = lf_vcpu_read_regs(domain, 0, &regs, error);
+	rc = lf_vcpu_read_regs(domain, vcpu, &regs, error);
 	if (rc == 0)
-		rc = vmi_space_init(&space, domain, 0, error);
+		rc = vmi_space_init(&space, domain, vcpu, error);
 	if (rc < 0)
 		return rc;
 	count = list_entries(code, regs.rip, NULL);

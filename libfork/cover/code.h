@@ -31,12 +31,12 @@ struct cover_code {
 };
 
 /*
- * The blocks that `code` is about, in a fork at its start point: what is
- * reached from there, from the begin of every range and from every function in
- * them that has a symbol.
+ * The blocks that `code` is about, in a fork at its start point, as vCPU `vcpu`
+ * sees it: what is reached from there, from the begin of every range and from
+ * every function in them that has a symbol.
  */
 int cover_code_find(const struct cover_code *code, struct lf_domain *domain,
-    struct blocks **ret_blocks, struct lf_error *error);
+    unsigned vcpu, struct blocks **ret_blocks, struct lf_error *error);
 
 /*
  * Every block costs one exit when it is executed first, for all forks of the

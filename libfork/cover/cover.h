@@ -88,6 +88,7 @@ struct cover_ops {
  */
 struct cover {
 	const struct cover_ops *ops;
+	unsigned vcpu;            /* whose address space; set before prepare */
 	struct lf_domain *domain; /* set by the session before attach */
 	uint8_t *map;             /* borrowed; NULL: a sink, a stop */
 	size_t map_bytes;

@@ -565,7 +565,8 @@ edge_attach(
 		    "blocks");
 	rc = cover_probes_ready(edge->probes, domain, error);
 	if (rc == 0)
-		rc = cover_code_find(&edge->code, domain, &edge->blocks, error);
+		rc = cover_code_find(
+		    &edge->code, domain, cover->vcpu, &edge->blocks, error);
 	if (rc == 0)
 		rc = insn_decoder_new(&edge->decoder, error);
 	if (rc == 0)

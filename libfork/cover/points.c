@@ -11,6 +11,8 @@
 #include "base/error.h"
 #include "base/sys.h"
 #include "vmi/crash_context.h"
+#include "vmi/probes.h"
+#include "vmi/space.h"
 
 struct cover_points {
 	struct cover cover;
@@ -27,12 +29,15 @@ points_attach(
     struct cover *cover, struct lf_domain *domain, struct lf_error *error)
 {
 	struct cover_points *points = (struct cover_points *)cover;
+	struct vmi_space space;
 	size_t i;
 	int rc = cover_probes_ready(points->probes, domain, error);
 
+	if (rc == 0)
+		rc = vmi_space_init(&space, domain, cover->vcpu, error);
 	for (i = 0; rc >= 0 && i < points->count; i++) {
-		rc = lf_probes_add(points->probes->set, domain,
-		    points->points[i].address, error);
+		rc = probes_add(points->probes->set, &space,
+		    points->points[i].address, true, error);
 		points->ids[i] = rc;
 		if (rc < 0)
 			rc = error_prefix(error, rc, "%s '%s'",

@@ -53,7 +53,7 @@ shared_prepare(struct cover *cover, struct lf_domain *scout,
 	struct cover_shared *shared = (struct cover_shared *)cover;
 	struct vmi_space space;
 	size_t offset;
-	int rc = vmi_space_init(&space, scout, 0, error);
+	int rc = vmi_space_init(&space, scout, cover->vcpu, error);
 
 	(void)options;
 	for (offset = 0; rc == 0 && offset < cover->map_bytes; offset += PAGE) {

@@ -72,7 +72,7 @@ start_here(struct lf_fuzz *fuzz, struct lf_error *error)
 		return rc;
 	lf_snapshot_unref(fuzz->start);
 	fuzz->start = start;
-	rc = lf_vcpu_read_regs(old, 0, &fuzz->regs, error);
+	rc = lf_vcpu_read_regs(old, fuzz->vcpu, &fuzz->regs, error);
 	if (rc == 0)
 		rc = fuzz_mount(fuzz, old, error);
 	/* Made, even when something failed in it later. */

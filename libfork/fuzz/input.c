@@ -184,7 +184,8 @@ fuzz_input_put(struct lf_fuzz *fuzz, const uint8_t *bytes, size_t len,
 		    (const uint8_t *)&size, input->size_bytes, error);
 	if (rc == 0 && input->size_register != NULL) {
 		*input->size_register = input->prefix + len;
-		rc = lf_vcpu_write_regs(fuzz->domain, 0, &fuzz->regs, error);
+		rc = lf_vcpu_write_regs(
+		    fuzz->domain, fuzz->vcpu, &fuzz->regs, error);
 	}
 	return rc;
 }

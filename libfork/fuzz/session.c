@@ -237,6 +237,7 @@ fuzz_mount(
 	for (i = 0; rc == 0 && i < fuzz->watcher_count; i++) {
 		struct cover *cover = fuzz->watchers[i];
 
+		cover->vcpu = fuzz->vcpu;
 		if (cover->ops->prepare != NULL)
 			rc = cover->ops->prepare(cover, scout, &options,
 			    regions, &count, FUZZ_REGIONS_MAX, error);
@@ -271,9 +272,9 @@ go_to_start(struct lf_fuzz *fuzz, struct lf_snapshot *snapshot,
 		return rc == 0 ? lf_domain_freeze(scout, &fuzz->start, error)
 			       : rc;
 	}
-	rc = lf_vcpu_read_regs(scout, 0, &fuzz->regs, error);
+	rc = lf_vcpu_read_regs(scout, fuzz->vcpu, &fuzz->regs, error);
 	if (rc == 0)
-		rc = vmi_space_init(&fuzz->space, scout, 0, error);
+		rc = vmi_space_init(&fuzz->space, scout, fuzz->vcpu, error);
 	if (rc == 0)
 		fuzz->start = lf_snapshot_ref(snapshot);
 	return rc;
@@ -329,8 +330,9 @@ open_session(
 		   : rc;
 }
 
-int
-lf_fuzz_open(struct lf_snapshot *snapshot,
+/* `vcpu` is the target's; a harness that is still to be reached tells it. */
+static int
+open_at(struct lf_snapshot *snapshot, unsigned vcpu,
     const struct lf_fuzz_options *options, struct lf_fuzz **ret_fuzz,
     struct lf_error *error)
 {
@@ -339,6 +341,7 @@ lf_fuzz_open(struct lf_snapshot *snapshot,
 
 	if (fuzz == NULL)
 		return error_nomem(error);
+	fuzz->vcpu = vcpu;
 	rc = copy_options(fuzz, options, error);
 	if (rc == 0)
 		rc = open_session(fuzz, snapshot, error);
@@ -348,6 +351,14 @@ lf_fuzz_open(struct lf_snapshot *snapshot,
 	}
 	*ret_fuzz = fuzz;
 	return 0;
+}
+
+int
+lf_fuzz_open(struct lf_snapshot *snapshot,
+    const struct lf_fuzz_options *options, struct lf_fuzz **ret_fuzz,
+    struct lf_error *error)
+{
+	return open_at(snapshot, 0, options, ret_fuzz, error);
 }
 
 int
@@ -362,7 +373,7 @@ lf_fuzz_open_beside(const struct lf_fuzz *fuzz, struct lf_fuzz **ret_fuzz,
 	options.harness = false;
 	options.map = NULL;
 	options.keep_map = false;
-	rc = lf_fuzz_open(fuzz->start, &options, &beside, error);
+	rc = open_at(fuzz->start, fuzz->vcpu, &options, &beside, error);
 	if (rc < 0)
 		return rc;
 	beside->input.prefix = fuzz->input.prefix;

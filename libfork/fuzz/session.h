@@ -53,7 +53,8 @@ struct lf_fuzz {
 	uint64_t *stops;
 	struct lf_snapshot *start; /* reference: the start point */
 	struct lf_domain *domain;
-	struct lf_vcpu_regs regs; /* of its first vCPU there */
+	unsigned vcpu;            /* the target's there */
+	struct lf_vcpu_regs regs; /* of this vCPU there */
 	struct vmi_space space;   /* as there */
 	bool clean;               /* the domain stands at the start point */
 

@@ -122,10 +122,11 @@ fuzz_start_harness(
 			   ? rc
 			   : unreached(&exit, &fuzz->regs, timeout_ms, error);
 	}
+	fuzz->vcpu = exit.vcpu;
 	rc = lf_domain_answer(scout, &go, sizeof(go), error);
 	if (rc == 0)
-		rc = lf_vcpu_read_regs(scout, exit.vcpu, &fuzz->regs, error);
+		rc = lf_vcpu_read_regs(scout, fuzz->vcpu, &fuzz->regs, error);
 	if (rc == 0)
-		rc = vmi_space_init(&fuzz->space, scout, exit.vcpu, error);
+		rc = vmi_space_init(&fuzz->space, scout, fuzz->vcpu, error);
 	return rc == 0 ? take_harness(fuzz, fuzz->regs.rdi, error) : rc;
 }

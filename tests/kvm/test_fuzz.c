@@ -223,6 +223,88 @@ Test(fuzz, after_a_prefix_inputs_are_what_follows_it)
 	lf_fuzz_close(fuzz);
 }
 
+/* --- several vCPUs --- */
+
+/* Page tables of the program loader's are below; 8 MiB is all it has. */
+#define OTHER_TABLES 0x100000UL
+#define OTHER_CODE   0x200000UL
+
+/*
+ * The program beside a first vCPU that spins, in an address space in which
+ * nothing of the program is mapped.
+ */
+static struct lf_snapshot *
+second_vcpu_program(void)
+{
+	static uint8_t ram[8UL << 20];
+	struct lf_snapshot *alone = program(), *snapshot;
+	struct lf_snapshot_builder *builder;
+	struct lf_vcpu_regs regs, other;
+	uint64_t *tables = (uint64_t *)(ram + OTHER_TABLES);
+	struct lf_domain *domain;
+	unsigned level;
+
+	must(lf_domain_fork(alone, NULL, &domain, &error));
+	must(lf_memory_read(domain, 0, ram, sizeof(ram), &error));
+	must(lf_vcpu_read_regs(domain, 0, &regs, &error));
+	lf_domain_free(domain);
+	lf_snapshot_unref(alone);
+
+	/* PML4, PDPT, PD, PT: one page, at 2 MiB. */
+	for (level = 0; level < 3; level++)
+		tables[512 * level + (level == 2)] =
+		    (OTHER_TABLES + (level + 1) * 4096) | 0x67;
+	tables[512 * 3] = OTHER_CODE | 0x67;
+	memcpy(ram + OTHER_CODE, "\xeb\xfe", 2);
+	other = regs;
+	other.rip = OTHER_CODE;
+	other.cr3 = OTHER_TABLES;
+
+	must(lf_snapshot_builder_new(&builder, &error));
+	must(lf_snapshot_builder_add_buffer(
+	    builder, ram, sizeof(ram), sizeof(ram), &error));
+	must(lf_snapshot_builder_add_range(
+	    builder, 0, sizeof(ram), 0, 0, 0, &error));
+	must(lf_snapshot_builder_add_vcpu(builder, &other, &error));
+	must(lf_snapshot_builder_add_vcpu(builder, &regs, &error));
+	must(lf_snapshot_builder_finish(builder, &snapshot, &error));
+	lf_snapshot_builder_free(builder);
+	return snapshot;
+}
+
+static size_t
+covered(const struct lf_fuzz *fuzz)
+{
+	size_t bytes, i, count = 0;
+	const uint8_t *map = lf_fuzz_map(fuzz, &bytes);
+
+	for (i = 0; i < bytes; i++)
+		count += map[i] != 0;
+	return count;
+}
+
+Test(fuzz, the_target_is_the_vcpu_that_comes_to_the_harness)
+{
+	struct lf_snapshot *snapshot = second_vcpu_program();
+	struct lf_fuzz_options options;
+	struct lf_fuzz *fuzz, *beside;
+
+	lf_fuzz_options_init(&options);
+	options.harness = true;
+	must(lf_fuzz_open(snapshot, &options, &fuzz, &error));
+	cr_expect_eq(run(fuzz, "TEST5678!")->result, LF_FUZZ_CRASH);
+	cr_expect_eq(run(fuzz, "hello")->result, LF_FUZZ_OK);
+	cr_expect_gt(covered(fuzz), 5);
+	must(lf_fuzz_open_beside(fuzz, &beside, &error));
+	cr_expect_eq(run(beside, "TEST5678!")->result, LF_FUZZ_CRASH);
+	cr_expect_gt(covered(beside), 5);
+	lf_fuzz_close(beside);
+	must(lf_fuzz_prefix(fuzz, "HEAD", 4, &error));
+	cr_expect_eq(run(fuzz, "x")->result, LF_FUZZ_CRASH);
+	lf_fuzz_close(fuzz);
+	lf_snapshot_unref(snapshot);
+}
+
 /* --- refusals --- */
 
 static void
