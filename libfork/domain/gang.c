@@ -3,6 +3,10 @@
  * Rounds of vCPU threads. `round` and `running` are under the lock; a thread
  * sleeps until the round's number is another one, so that no wake-up can be
  * lost however early or late it comes.
+ *
+ * Why a round ends is written down (`stop`, `over`) before any vCPU is stopped
+ * for it. A vCPU that finds neither was stopped for a round that is gone, and
+ * runs on: the others may be waiting for it.
  */
 #include "domain/gang.h"
 
@@ -23,9 +27,16 @@ stop_others(struct gang *gang, const struct gang_member *self)
 {
 	unsigned i;
 
+	atomic_store(&gang->over, true);
 	for (i = 0; i < gang->count; i++)
 		if (&gang->members[i] != self)
 			vcpu_stop(gang->members[i].vcpu);
+}
+
+static bool
+was_stopped(const struct gang_member *member)
+{
+	return member->rc == 0 && member->exit.reason == LF_EXIT_INTERRUPTED;
 }
 
 static void
@@ -33,10 +44,12 @@ member_run(struct gang_member *member)
 {
 	struct gang *gang = member->gang;
 
-	member->rc =
-	    gang->fn(gang->opaque, member->vcpu, &member->exit, &member->error);
-	if (member->rc == GANG_IDLE ||
-	    (member->rc == 0 && member->exit.reason == LF_EXIT_INTERRUPTED))
+	do {
+		member->rc = gang->fn(
+		    gang->opaque, member->vcpu, &member->exit, &member->error);
+	} while (was_stopped(member) && !atomic_load(&gang->stop) &&
+		 !atomic_load(&gang->over));
+	if (member->rc == GANG_IDLE || was_stopped(member))
 		return;
 	member->news = true;
 	if (gang->count > 1)
@@ -149,12 +162,13 @@ gang_run(struct gang *gang)
 {
 	unsigned i;
 
-	if (has_news(gang))
+	if (has_news(gang) || atomic_load(&gang->stop))
 		return;
 	if (gang->count == 1) {
 		member_run(&gang->members[0]);
 		return;
 	}
+	atomic_store(&gang->over, false);
 	pthread_mutex_lock(&gang->lock);
 	gang->round++;
 	gang->running = gang->count - 1;
@@ -167,7 +181,7 @@ gang_run(struct gang *gang)
 	while (gang->running > 0)
 		pthread_cond_wait(&gang->end, &gang->lock);
 	pthread_mutex_unlock(&gang->lock);
-	/* Stops among the members are done with. */
+	/* Who was stopped too late for it would only stop for nothing. */
 	for (i = 0; i < gang->count; i++)
 		vcpu_stop_clear(gang->members[i].vcpu);
 }
@@ -177,8 +191,15 @@ gang_stop(struct gang *gang)
 {
 	unsigned i;
 
+	atomic_store(&gang->stop, true);
 	for (i = 0; i < gang->count; i++)
 		vcpu_stop(gang->members[i].vcpu);
+}
+
+bool
+gang_take_stop(struct gang *gang)
+{
+	return atomic_exchange(&gang->stop, false);
 }
 
 void

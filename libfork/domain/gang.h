@@ -9,6 +9,7 @@
 #define DOMAIN_GANG_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include <libfork/error.h>
@@ -40,6 +41,8 @@ struct gang {
 	void *opaque;
 	struct gang_member *members; /* owned; the first has no thread */
 	unsigned count;
+	atomic_bool stop; /* gang_stop() was called and not answered yet */
+	atomic_bool over; /* the round under way: somebody has news */
 
 	pthread_mutex_t lock;
 	pthread_cond_t begin, end;
@@ -54,13 +57,19 @@ int gang_init(struct gang *gang, gang_fn *fn, void *opaque,
 void gang_done(struct gang *gang);
 
 /*
- * One round, unless news of the last one are left. Afterwards nobody runs, and
- * members with something to tell have `news` set.
+ * One round, unless news of the last one are left or a stop is to be answered.
+ * Afterwards nobody runs, and members with something to tell have `news` set.
  */
 void gang_run(struct gang *gang);
 
-/* Ends the round under way soon, or the next one. Any thread. */
+/*
+ * Ends the round under way soon, and keeps others from beginning until
+ * gang_take_stop() was called. Any thread.
+ */
 void gang_stop(struct gang *gang);
+
+/* Answers all stops until now; false when there was none. */
+bool gang_take_stop(struct gang *gang);
 
 /* Forgets all news. */
 void gang_forget(struct gang *gang);

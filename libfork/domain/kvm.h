@@ -46,7 +46,6 @@ struct kvm_domain {
 
 	enum lf_io_policy io_policy;
 	struct gang gang;
-	atomic_bool stop;   /* lf_domain_stop() was called */
 	unsigned exit_vcpu; /* the vCPU of the last exit */
 
 	/* Running in the background (kvm_run.c). */

@@ -2,11 +2,6 @@
 /*
  * Running a domain on the kvm backend: in the caller's thread, or in a thread
  * of the domain's own until something happens.
- *
- * A stop from another thread sets kvm->stop before it stops the vCPUs; here
- * the vCPUs' stops are cleared before kvm->stop is looked at. So a stop is
- * answered by this run or ends the next, and a vCPU stopped for a reason that
- * is gone just runs on.
  */
 #include <stdint.h>
 #include <sys/eventfd.h>
@@ -128,7 +123,7 @@ run(struct kvm_domain *kvm, struct lf_exit *ret_exit, struct lf_error *error)
 		rc = take_news(kvm, ret_exit, error);
 		if (rc != 0)
 			return rc < 0 ? rc : 0;
-		if (atomic_exchange(&kvm->stop, false)) {
+		if (gang_take_stop(&kvm->gang)) {
 			*ret_exit = (struct lf_exit){
 			    .reason = LF_EXIT_INTERRUPTED,
 			};
@@ -182,7 +177,6 @@ kvm_backend_stop(struct lf_domain *domain)
 {
 	struct kvm_domain *kvm = domain->impl;
 
-	atomic_store(&kvm->stop, true);
 	gang_stop(&kvm->gang);
 }
 
@@ -263,8 +257,10 @@ kvm_backend_pause(struct lf_domain *domain, struct lf_error *error)
 	(void)error;
 	if (!kvm->background)
 		return 0;
-	kvm_backend_stop(domain);
+	gang_stop(&kvm->gang);
 	finish_background(kvm);
+	/* A run that had ended by itself leaves it to the next. */
+	gang_take_stop(&kvm->gang);
 	return 0;
 }
 

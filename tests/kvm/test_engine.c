@@ -791,6 +791,25 @@ Test(engine, several_vcpus_that_exit_at_once_are_all_heard)
 	lf_snapshot_unref(snapshot);
 }
 
+/* The run had ended by itself: the pause is not the end of the next one. */
+Test(engine, pausing_a_domain_that_stopped_by_itself_leaves_no_stop)
+{
+	struct lf_snapshot *snapshot = touching(4, 4 * MIB);
+	struct lf_domain *domain = fork_plain(snapshot);
+	struct pollfd pollfd = {.events = POLLIN};
+
+	pollfd.fd = lf_domain_event_fd(domain);
+	OK(lf_domain_unpause(domain, &error));
+	cr_assert_eq(poll(&pollfd, 1, 60000), 1);
+	OK(lf_domain_pause(domain, &error));
+	cr_assert_str_eq(
+	    lf_domain_reason(domain), "port write: 0x80, 1 byte: 02");
+	OK(lf_domain_reset(domain, &error));
+	run_done(domain);
+	lf_domain_free(domain);
+	lf_snapshot_unref(snapshot);
+}
+
 Test(engine, a_domain_in_the_background_reports_by_its_descriptor)
 {
 	struct lf_snapshot *snapshot = touching(4, 4 * MIB);
