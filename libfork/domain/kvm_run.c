@@ -69,6 +69,17 @@ drain_rings(struct kvm_domain *kvm, struct lf_error *error)
 	return rc < 0 ? rc : 0;
 }
 
+/*
+ * An access that was taken back since (somebody looked at the vCPU's registers)
+ * has not happened: it will be made, and told, again.
+ */
+static bool
+is_stale(const struct gang_member *member)
+{
+	return member->rc == VCPU_EXIT && is_access(&member->exit) &&
+	       !vcpu_access_pending(member->vcpu);
+}
+
 /* Takes one piece of news: 1, with it in ret_exit; 0 when there is none. */
 static int
 take_news(
@@ -82,6 +93,8 @@ take_news(
 		if (!member->news)
 			continue;
 		member->news = false;
+		if (is_stale(member))
+			continue;
 		if (member->rc == VCPU_RING_FULL) {
 			int rc = drain_rings(kvm, error);
 

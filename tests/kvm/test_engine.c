@@ -791,6 +791,34 @@ Test(engine, several_vcpus_that_exit_at_once_are_all_heard)
 	lf_snapshot_unref(snapshot);
 }
 
+/*
+ * Looking at registers ends the access that a vCPU stands in by taking it
+ * back: what was left to be told of it is no longer true.
+ */
+Test(engine, an_exit_that_was_taken_back_before_it_was_told_is_not_told)
+{
+	struct lf_vcpu_regs regs;
+	struct lf_snapshot *snapshot;
+	struct lf_domain *domain;
+	unsigned long round, rounds = test_count(1000, 20000);
+	unsigned i;
+
+	micro_regs(MICRO_TOUCH, &regs);
+	regs.rcx = 1;
+	snapshot = micro_snapshot(4 * MIB, &regs, 3);
+	domain = fork_verified(snapshot, LF_RESET_ADAPTIVE);
+	for (round = 0; round < rounds; round++) {
+		struct lf_exit exit = run(domain);
+
+		cr_assert_eq(exit.reason, LF_EXIT_IO);
+		OK(lf_domain_answer(domain, NULL, 0, &error));
+		for (i = 0; i < 3; i++)
+			OK(lf_vcpu_read_regs(domain, i, &regs, &error));
+	}
+	lf_domain_free(domain);
+	lf_snapshot_unref(snapshot);
+}
+
 /* The run had ended by itself: the pause is not the end of the next one. */
 Test(engine, pausing_a_domain_that_stopped_by_itself_leaves_no_stop)
 {
