@@ -6,11 +6,17 @@
 
 #include "vmi/space.h"
 
-#define CF (1U << 0)
-#define PF (1U << 2)
-#define ZF (1U << 6)
-#define SF (1U << 7)
-#define OF (1U << 11)
+#define CF        (1U << 0)
+#define PF        (1U << 2)
+#define ZF        (1U << 6)
+#define SF        (1U << 7)
+#define OF        (1U << 11)
+#define AC        (1U << 18)
+
+#define CR4_LA57  (1U << 12)
+#define CR4_SMAP  (1U << 21)
+
+#define PTE_DIRTY (1U << 6)
 
 static uint64_t *
 reg_in(struct lf_vcpu_regs *regs, enum insn_reg reg)
@@ -94,6 +100,52 @@ loops(const struct insn *insn, struct lf_vcpu_regs *regs)
 	return count != 0;
 }
 
+/*
+ * Whether the vCPU would make this access of 8 bytes as it is: with no fault,
+ * such as a page that is only copied when it is written, and nothing to be
+ * noted in the page tables.
+ */
+static bool
+can_access(const struct vmi_space *space, const struct lf_vcpu_regs *regs,
+    uint64_t address, bool write)
+{
+	bool user = (regs->ss.access >> 5 & 3) == 3;
+	bool smap = (regs->cr4 & CR4_SMAP) && !(regs->rflags & AC);
+	unsigned i;
+
+	for (i = 0; i < 2; i++) {
+		struct walk walk;
+
+		if (vmi_space_walk(space, address + 7 * i, &walk, NULL) < 0)
+			return false;
+		if (walk.levels == 0)
+			continue;
+		if (user ? !walk.user : smap && walk.user)
+			return false;
+		if (write && (!walk.writable ||
+				 !(walk.entry[walk.levels - 1] & PTE_DIRTY)))
+			return false;
+	}
+	return true;
+}
+
+static bool
+read_word(const struct vmi_space *space, const struct lf_vcpu_regs *regs,
+    uint64_t address, uint64_t *ret_word)
+{
+	return can_access(space, regs, address, false) &&
+	       vmi_space_read(space, address, ret_word, 8, NULL) == 0;
+}
+
+/* To others a branch faults, at the branch. */
+static bool
+is_canonical(const struct lf_vcpu_regs *regs, uint64_t address)
+{
+	int64_t top = (int64_t)address >> (regs->cr4 & CR4_LA57 ? 56 : 47);
+
+	return top == 0 || top == -1;
+}
+
 static bool
 read_target(const struct insn *insn, const struct vmi_space *space,
     struct lf_vcpu_regs *regs, uint64_t *ret_target)
@@ -121,7 +173,7 @@ read_target(const struct insn *insn, const struct vmi_space *space,
 		at += regs->fs.base;
 	if (insn->mem.segment == INSN_GS)
 		at += regs->gs.base;
-	return vmi_space_read(space, at, ret_target, 8, NULL) == 0;
+	return read_word(space, regs, at, ret_target);
 }
 
 int
@@ -145,7 +197,9 @@ branch_take(const struct insn *insn, const struct vmi_space *space,
 	case INSN_CALLS:
 		if (!insn->has_target && !insn->indirect)
 			return 0;
-		if (vmi_space_write(
+		if (!is_canonical(regs, target) ||
+		    !can_access(space, regs, regs->rsp - 8, true) ||
+		    vmi_space_write(
 			space, regs->rsp - 8, &next, sizeof(next), NULL) < 0)
 			return 0;
 		regs->rsp -= 8;
@@ -154,13 +208,16 @@ branch_take(const struct insn *insn, const struct vmi_space *space,
 		if (insn->indirect)
 			break;
 		if (insn->kind != INSN_RET ||
-		    vmi_space_read(space, regs->rsp, &target, 8, NULL) < 0)
+		    !read_word(space, regs, regs->rsp, &target) ||
+		    !is_canonical(regs, target))
 			return 0;
 		regs->rsp += 8U + insn->pops;
 		break;
 	default:
 		return 0;
 	}
+	if (!is_canonical(regs, target))
+		return 0;
 	regs->rip = target;
 	return 1;
 }

@@ -19,7 +19,8 @@ struct vmi_space;
 /*
  * Changes `regs`, and the stack for a call, as the instruction at regs->rip
  * would. 1: done; 0: it is none of near jumps, branches, calls and returns, or
- * a page of it is not mapped: the vCPU has to execute it itself.
+ * it would fault, or page tables would be changed: the vCPU has to execute it
+ * itself.
  */
 int branch_take(const struct insn *insn, const struct vmi_space *space,
     struct lf_vcpu_regs *regs);

@@ -36,12 +36,19 @@ vmi_space_init(struct vmi_space *space, struct lf_domain *domain, unsigned vcpu,
 }
 
 int
+vmi_space_walk(const struct vmi_space *space, uint64_t gva,
+    struct walk *ret_walk, struct lf_error *error)
+{
+	return walk_gva(
+	    &space->mode, read_physical, space->domain, gva, ret_walk, error);
+}
+
+int
 vmi_space_translate(const struct vmi_space *space, uint64_t gva,
     uint64_t *ret_gpa, uint64_t *ret_left, struct lf_error *error)
 {
 	struct walk walk;
-	int rc = walk_gva(
-	    &space->mode, read_physical, space->domain, gva, &walk, error);
+	int rc = vmi_space_walk(space, gva, &walk, error);
 
 	if (rc < 0)
 		return rc;

@@ -32,6 +32,10 @@ int vmi_space_init(struct vmi_space *space, struct lf_domain *domain,
 int vmi_space_translate(const struct vmi_space *space, uint64_t gva,
     uint64_t *ret_gpa, uint64_t *ret_left, struct lf_error *error);
 
+/* The same with the page's rights and the entries that lead to it. */
+int vmi_space_walk(const struct vmi_space *space, uint64_t gva,
+    struct walk *ret_walk, struct lf_error *error);
+
 /* Over as many pages as it takes. -EFAULT: not all of it is mapped. */
 int vmi_space_read(const struct vmi_space *space, uint64_t gva, void *buf,
     size_t len, struct lf_error *error);

@@ -19,19 +19,12 @@
 #define CALL_MAX 8
 #define CALL_MIN 2
 
-static int
-read_physical(void *opaque, uint64_t gpa, void *buf, size_t len)
-{
-	return lf_memory_read(opaque, gpa, buf, len, NULL);
-}
-
 static bool
 is_code(const struct vmi_space *space, uint64_t address)
 {
 	struct walk walk;
 
-	return walk_gva(&space->mode, read_physical, space->domain, address,
-		   &walk, NULL) == 0 &&
+	return vmi_space_walk(space, address, &walk, NULL) == 0 &&
 	       walk.executable;
 }
 

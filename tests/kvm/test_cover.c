@@ -19,6 +19,7 @@
 
 #include <libfork/libfork.h>
 
+#include "cover/branch.h"
 #include "cover/code.h"
 #include "domain/backend.h"
 #include "domain/kvm.h"
@@ -27,6 +28,7 @@
 #include "kvm/vcpu.h"
 #include "lib/micro.h"
 #include "lib/micro_image.h"
+#include "vmi/space.h"
 
 #define MAP_BYTES      65536
 #define SHARED(member) (MICRO_SHARED + offsetof(struct json_shared, member))
@@ -467,5 +469,61 @@ Test(cover, what_makes_no_sense_is_refused)
 	cr_assert_eq(
 	    blocks_read("/nonexistent", NULL, &blocks, &error), -ENOENT);
 	cover_probes_done(&probes);
+	lf_domain_free(domain);
+}
+
+/* --- branches that are taken for the vCPU --- */
+
+/* The page tables' last level (lib/micro_image.c). */
+#define PAGE_TABLE 0x4000UL
+
+/* Gives the page that an address is in other rights. */
+static void
+set_rights(struct lf_domain *domain, uint64_t address, uint64_t flags)
+{
+	uint64_t entry = (address & ~4095UL) | flags;
+
+	OK(lf_memory_write(domain, PAGE_TABLE + address / 4096 * 8, &entry,
+	    sizeof(entry), &error));
+}
+
+Test(cover, a_branch_that_would_fault_is_left_to_the_vcpu)
+{
+	static const uint8_t call[] = {0xe8, 0, 1, 0, 0}, ret[] = {0xc3};
+	/* Read-only, as after fork(2); clean; the kernel's; not there. */
+	static const uint64_t flags[] = {0x65, 0x27, 0x63, 0x66};
+	struct lf_domain *domain = fork_image();
+	struct lf_vcpu_regs regs, before;
+	struct insn calls, returns;
+	struct vmi_space space;
+	uint64_t word = 0;
+	size_t i;
+
+	OK(lf_vcpu_read_regs(domain, 0, &regs, &error));
+	OK(vmi_space_init(&space, domain, 0, &error));
+	before = regs;
+	OK(insn_decode(INSN_64, call, sizeof(call), regs.rip, &calls, &error));
+	OK(insn_decode(INSN_64, ret, sizeof(ret), 0, &returns, &error));
+	for (i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+		set_rights(domain, regs.rsp - 8, flags[i]);
+		cr_expect_eq(branch_take(&calls, &space, &regs), 0, "%zu", i);
+		cr_expect_eq(regs.rip, before.rip);
+		cr_expect_eq(regs.rsp, before.rsp);
+	}
+	OK(lf_memory_read(domain, regs.rsp - 8, &word, 8, &error));
+	cr_expect_eq(word, 0, "nothing was written");
+	set_rights(domain, regs.rsp - 8, 0x67);
+	cr_expect_eq(branch_take(&calls, &space, &regs), 1);
+	cr_expect_eq(regs.rip, before.rip + 0x105);
+	OK(lf_memory_read(domain, regs.rsp, &word, 8, &error));
+	cr_expect_eq(word, before.rip + 5);
+
+	/* A return reads only, but not what is the kernel's. */
+	set_rights(domain, regs.rsp, 0x63);
+	cr_expect_eq(branch_take(&returns, &space, &regs), 0);
+	set_rights(domain, regs.rsp, 0x25);
+	cr_expect_eq(branch_take(&returns, &space, &regs), 1);
+	cr_expect_eq(regs.rip, before.rip + 5);
+	cr_expect_eq(regs.rsp, before.rsp);
 	lf_domain_free(domain);
 }

@@ -131,6 +131,24 @@ Test(branch, jumps_go_where_they_say)
 	cr_assert_eq(take(through, 3, &regs), 0x7000);
 }
 
+/* What a smashed pointer is: the CPU faults at the jump, not behind it. */
+Test(branch, what_leads_to_no_address_is_left_to_the_vcpu)
+{
+	static const uint8_t through[] = {0x41, 0xff, 0xe3}; /* jmp *%r11 */
+	struct lf_vcpu_regs regs = {.rip = PC, .r11 = 0x4141414141414141};
+	struct insn insn = decode(through, sizeof(through));
+
+	cr_expect_eq(branch_take(&insn, NULL, &regs), 0);
+	regs.r11 = 0x0000800000000000;
+	cr_expect_eq(branch_take(&insn, NULL, &regs), 0);
+	cr_expect_eq(regs.rip, PC);
+	regs.cr4 = 1U << 12; /* LA57 */
+	cr_expect_eq(branch_take(&insn, NULL, &regs), 1);
+	regs.r11 = 0xffffffff81000000;
+	regs.cr4 = 0;
+	cr_expect_eq(take(through, sizeof(through), &regs), regs.r11);
+}
+
 Test(branch, what_is_no_branch_is_left_to_the_vcpu)
 {
 	static const uint8_t nop[] = {0x90}, syscall[] = {0x0f, 0x05},
