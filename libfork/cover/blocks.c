@@ -429,6 +429,7 @@ find(struct finder *finder, const struct blocks_spec *spec,
 		rc = work(finder, error);
 	if (rc == 0 && spec->sweep)
 		rc = sweep(finder, error);
+	blocks_sort_entries(finder->blocks);
 	if (rc == 0)
 		rc = cut(finder, error);
 	if (rc == 0 && blocks_count(finder->blocks) == 0)

@@ -89,7 +89,8 @@ uint32_t blocks_around(const struct blocks *blocks, uint64_t address);
 /* True when it lies in one of the ranges. */
 bool blocks_inside(const struct blocks *blocks, uint64_t address);
 
-/* Functions inside that are called, and entries: where a run comes in. */
+/* Functions inside that are called, and entries: where a run comes in. In the
+ * order of their addresses. */
 size_t blocks_entry_count(const struct blocks *blocks);
 uint64_t blocks_entry(const struct blocks *blocks, size_t index);
 

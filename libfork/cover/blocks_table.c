@@ -72,11 +72,6 @@ int
 blocks_add_entry(
     struct blocks *blocks, uint64_t address, struct lf_error *error)
 {
-	size_t i;
-
-	for (i = 0; i < blocks->entry_count; i++)
-		if (blocks->entries[i] == address)
-			return 0;
 	if (blocks->entry_count == blocks->entry_room) {
 		size_t room =
 		    blocks->entry_room > 0 ? 2 * blocks->entry_room : 64;
@@ -90,6 +85,29 @@ blocks_add_entry(
 	}
 	blocks->entries[blocks->entry_count++] = address;
 	return 0;
+}
+
+static int
+compare_addresses(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+void
+blocks_sort_entries(struct blocks *blocks)
+{
+	size_t i, kept = 0;
+
+	if (blocks->entry_count == 0)
+		return;
+	qsort(blocks->entries, blocks->entry_count, sizeof(*blocks->entries),
+	    compare_addresses);
+	for (i = 1; i < blocks->entry_count; i++)
+		if (blocks->entries[i] != blocks->entries[kept])
+			blocks->entries[++kept] = blocks->entries[i];
+	blocks->entry_count = kept + 1;
 }
 
 /* --- questions --- */

@@ -12,8 +12,9 @@ int blocks_new(const struct blocks_spec *spec, struct blocks **ret_blocks,
 int blocks_add(struct blocks *blocks, const struct cover_block *block,
     struct lf_error *error);
 
-/* One that is there already is no error. */
+/* In any order and more than once; blocks_sort_entries() comes last. */
 int blocks_add_entry(
     struct blocks *blocks, uint64_t address, struct lf_error *error);
+void blocks_sort_entries(struct blocks *blocks);
 
 #endif

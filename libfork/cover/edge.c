@@ -24,6 +24,7 @@
 #include "base/sys.h"
 #include "cover/branch.h"
 #include "cover/code.h"
+#include "cover/ways.h"
 #include "vmi/probes.h"
 #include "vmi/space.h"
 
@@ -37,28 +38,16 @@
 /* Branches that are taken one after the other without running the vCPU. */
 #define TAKEN_MAX 10000
 
-/* From an address on, where the next branch is. Found once. */
-struct way {
-	uint64_t from; /* 0: a free place of the table */
-	uint64_t pc;   /* of the branch; 0: the way leads out of the code */
-	struct insn insn;
-	int probe; /* at pc; negative: none can be there */
-};
-
 struct edge {
 	struct cover cover;
 	struct cover_code code;
 	struct cover_probes *probes;
 	struct blocks *blocks;
-	struct insn_decoder *decoder;
 	struct vmi_space space;
-	uint64_t *entries; /* sorted */
-	int *entry_probes;
-	size_t entry_count;
+	int *entry_probes; /* of the blocks' entries */
 	uint8_t *seen;
 
-	struct way *ways; /* hash table; size is a power of two */
-	size_t way_count, way_room;
+	struct ways ways;
 
 	/* This run. */
 	bool inside;
@@ -73,89 +62,6 @@ struct edge {
 	} returns[RETURNS_MAX];
 	unsigned return_count;
 };
-
-/* --- ways --- */
-
-static size_t
-slot_of(const struct way *ways, size_t room, uint64_t from)
-{
-	size_t at = (from * 0x9e3779b97f4a7c15ULL >> 32) & (room - 1);
-
-	while (ways[at].from != 0 && ways[at].from != from)
-		at = (at + 1) & (room - 1);
-	return at;
-}
-
-static int
-grow_ways(struct edge *edge, struct lf_error *error)
-{
-	size_t room = edge->way_room > 0 ? 2 * edge->way_room : 1024, i;
-	struct way *ways;
-
-	if (2 * edge->way_count < edge->way_room)
-		return 0;
-	ways = sys.calloc(room, sizeof(*ways));
-	if (ways == NULL)
-		return error_nomem(error);
-	for (i = 0; i < edge->way_room; i++)
-		if (edge->ways[i].from != 0)
-			ways[slot_of(ways, room, edge->ways[i].from)] =
-			    edge->ways[i];
-	free(edge->ways);
-	edge->ways = ways;
-	edge->way_room = room;
-	return 0;
-}
-
-/* Decodes until something branches or the code ends. */
-static void
-search(struct edge *edge, struct way *way)
-{
-	uint64_t pc = way->from;
-
-	while (blocks_inside(edge->blocks, pc)) {
-		uint8_t bytes[INSN_MAX];
-		size_t len = sizeof(bytes);
-
-		while (len > 0 &&
-		       vmi_space_read(&edge->space, pc, bytes, len, NULL) < 0)
-			len--;
-		if (len == 0 || insn_decoder_decode(edge->decoder, bytes, len,
-				    pc, &way->insn) < 0)
-			return;
-		if (way->insn.flow != INSN_NEXT) {
-			way->pc = pc;
-			return;
-		}
-		pc += way->insn.len;
-	}
-}
-
-static int
-find_way(struct edge *edge, uint64_t from, struct lf_error *error)
-{
-	struct way way = {.from = from, .probe = -1};
-	size_t at;
-	int rc = grow_ways(edge, error);
-
-	if (rc < 0)
-		return rc;
-	at = slot_of(edge->ways, edge->way_room, from);
-	if (edge->ways[at].from == 0) {
-		search(edge, &way);
-		if (way.pc != 0) {
-			rc = probes_add(edge->probes->set, &edge->space, way.pc,
-			    false, error);
-			if (rc < 0 && rc != -EXDEV && rc != -EEXIST)
-				return rc;
-			way.probe = rc;
-		}
-		edge->ways[at] = way;
-		edge->way_count++;
-	}
-	edge->now = edge->ways[at];
-	return 0;
-}
 
 /* --- counting --- */
 
@@ -213,19 +119,20 @@ static int
 lift_entries(
     struct edge *edge, uint64_t from, uint64_t to, struct lf_error *error)
 {
-	size_t low = 0, high = edge->entry_count;
+	size_t count = blocks_entry_count(edge->blocks);
+	size_t low = 0, high = count;
 	int rc = 0;
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 
-		if (edge->entries[middle] < from)
+		if (blocks_entry(edge->blocks, middle) < from)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	for (; rc == 0 && low < edge->entry_count && edge->entries[low] < to &&
-	       edge->lifted_count < LIFTED_MAX;
+	for (; rc == 0 && low < count && edge->lifted_count < LIFTED_MAX &&
+	       blocks_entry(edge->blocks, low) < to;
 	     low++) {
 		edge->lifted[edge->lifted_count++] = edge->entry_probes[low];
 		rc = arm(edge, edge->entry_probes[low], false, error);
@@ -384,7 +291,7 @@ proceed(struct edge *edge, struct lf_vcpu_regs *regs, bool counted,
 				    : go_outside(edge, error);
 			break;
 		}
-		rc = find_way(edge, regs->rip, error);
+		rc = ways_find(&edge->ways, regs->rip, &edge->now, error);
 		if (rc < 0)
 			return rc;
 		if (edge->now.pc != regs->rip || taken == TAKEN_MAX) {
@@ -431,7 +338,7 @@ is_ours(const struct edge *edge, const struct lf_exit *exit)
 	for (i = 0; i < edge->return_count; i++)
 		if (edge->returns[i].probe == id)
 			return true;
-	for (e = 0; e < edge->entry_count; e++)
+	for (e = 0; e < blocks_entry_count(edge->blocks); e++)
 		if (edge->entry_probes[e] == id)
 			return true;
 	return false;
@@ -508,31 +415,17 @@ edge_end(struct cover *cover, struct lf_error *error)
 /* --- attach --- */
 
 static int
-compare(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return (x > y) - (x < y);
-}
-
-static int
 add_entries(struct edge *edge, struct lf_domain *domain, struct lf_error *error)
 {
 	size_t count = blocks_entry_count(edge->blocks), i;
 	int rc = 0;
 
-	edge->entries = sys.calloc(count + 1, sizeof(*edge->entries));
 	edge->entry_probes = sys.calloc(count + 1, sizeof(*edge->entry_probes));
-	if (edge->entries == NULL || edge->entry_probes == NULL)
+	if (edge->entry_probes == NULL)
 		return error_nomem(error);
-	for (i = 0; i < count; i++)
-		edge->entries[edge->entry_count++] =
-		    blocks_entry(edge->blocks, i);
-	qsort(
-	    edge->entries, edge->entry_count, sizeof(*edge->entries), compare);
-	for (i = 0; i < edge->entry_count && rc >= 0; i++) {
+	for (i = 0; i < count && rc >= 0; i++) {
 		rc = probes_add(edge->probes->set, &edge->space,
-		    edge->entries[i], true, error);
+		    blocks_entry(edge->blocks, i), true, error);
 		edge->entry_probes[i] = rc;
 		/* One that cannot have a probe is no entry. */
 		if (rc == -EXDEV || rc == -EEXIST || rc == -EFAULT)
@@ -540,7 +433,7 @@ add_entries(struct edge *edge, struct lf_domain *domain, struct lf_error *error)
 	}
 	if (rc >= 0)
 		rc = lf_probes_show(edge->probes->set, domain, error);
-	for (i = 0; i < edge->entry_count && rc >= 0; i++)
+	for (i = 0; i < count && rc >= 0; i++)
 		if (edge->entry_probes[i] >= 0)
 			rc = lf_probes_arm(edge->probes->set,
 			    (unsigned)edge->entry_probes[i], true, NULL, error);
@@ -568,9 +461,10 @@ edge_attach(
 		rc = cover_code_find(
 		    &edge->code, domain, cover->vcpu, &edge->blocks, error);
 	if (rc == 0)
-		rc = insn_decoder_new(&edge->decoder, error);
-	if (rc == 0)
 		rc = vmi_space_init(&edge->space, domain, 0, error);
+	if (rc == 0)
+		rc = ways_init(&edge->ways, edge->blocks, &edge->space,
+		    edge->probes->set, error);
 	if (rc < 0)
 		return rc;
 	edge->seen = sys.calloc(blocks_count(edge->blocks), 1);
@@ -584,12 +478,10 @@ edge_free(struct cover *cover)
 {
 	struct edge *edge = (struct edge *)cover;
 
-	insn_decoder_free(edge->decoder);
+	ways_done(&edge->ways);
 	blocks_free(edge->blocks);
-	free(edge->entries);
 	free(edge->entry_probes);
 	free(edge->seen);
-	free(edge->ways);
 	free(edge);
 }
 

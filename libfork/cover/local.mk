@@ -3,6 +3,8 @@
 libfork_sources += libfork/cover/cover.h
 libfork_sources += libfork/cover/kinds.h
 libfork_sources += libfork/cover/shared.c
+libfork_sources += libfork/cover/ways.c
+libfork_sources += libfork/cover/ways.h
 libfork_sources += libfork/cover/block.c
 libfork_sources += libfork/cover/blocks.c
 libfork_sources += libfork/cover/blocks.h
