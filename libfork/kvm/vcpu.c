@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -276,7 +275,6 @@ after_run(
 int
 vcpu_run(struct vcpu *vcpu, struct lf_exit *exit, struct lf_error *error)
 {
-	static __thread int thread;
 	int rc;
 
 	if (vcpu->access.pending && vcpu->access.answered) {
@@ -293,9 +291,7 @@ vcpu_run(struct vcpu *vcpu, struct lf_exit *exit, struct lf_error *error)
 	if (vcpu->parked)
 		return report(exit, vcpu,
 		    take_stop(vcpu) ? LF_EXIT_INTERRUPTED : LF_EXIT_IDLE);
-	if (thread == 0)
-		thread = syscall(SYS_gettid);
-	atomic_store(&vcpu->runner, thread);
+	atomic_store(&vcpu->runner, watch_self());
 	do {
 		if (vcpu->watched)
 			watch_enter(vcpu);

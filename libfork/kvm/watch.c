@@ -29,12 +29,45 @@ static pthread_cond_t wanted = PTHREAD_COND_INITIALIZER;
 static struct vcpu *vcpus; /* watched ones */
 static bool thread_runs;
 static atomic_bool asleep;
+static __thread int self; /* this thread's number; 0: not asked for yet */
 
 static void
 ignore(int signal)
 {
 	(void)signal;
 }
+
+/* --- fork(2) --- */
+
+static void
+before_fork(void)
+{
+	pthread_mutex_lock(&lock);
+}
+
+static void
+after_fork(void)
+{
+	pthread_mutex_unlock(&lock);
+}
+
+/*
+ * A child has a thread of another number and none that watches. The vCPUs are
+ * its parent's: it cannot run them, only free them.
+ */
+static void
+after_fork_in_child(void)
+{
+	for (; vcpus != NULL; vcpus = vcpus->watch_next)
+		vcpus->watched = false;
+	thread_runs = false;
+	atomic_store(&asleep, false);
+	pthread_cond_init(&wanted, NULL);
+	self = 0;
+	pthread_mutex_unlock(&lock);
+}
+
+/* --- the signal --- */
 
 static int
 install_handler(struct lf_error *error)
@@ -45,13 +78,16 @@ install_handler(struct lf_error *error)
 
 	if (sigaction(KICK_SIGNAL, NULL, &old) < 0)
 		return error_sys(error, errno, "signal %d", KICK_SIGNAL);
-	if (old.sa_handler != SIG_DFL && old.sa_handler != SIG_IGN)
+	if (old.sa_handler != SIG_DFL && old.sa_handler != SIG_IGN &&
+	    old.sa_handler != ignore)
 		return error_set(error, EBUSY,
 		    "signal %d, with which libfork interrupts vCPUs, is used "
 		    "by the program already",
 		    KICK_SIGNAL);
 	if (sigaction(KICK_SIGNAL, &action, NULL) < 0)
 		return error_sys(error, errno, "signal %d", KICK_SIGNAL);
+	if (pthread_atfork(before_fork, after_fork, after_fork_in_child) != 0)
+		return error_nomem(error);
 	return 0;
 }
 
@@ -71,6 +107,14 @@ watch_signal(int *ret_signal, struct lf_error *error)
 	return rc;
 }
 
+int
+watch_self(void)
+{
+	if (self == 0)
+		self = (int)syscall(SYS_gettid);
+	return self;
+}
+
 void
 watch_kick(struct vcpu *vcpu)
 {
@@ -81,6 +125,8 @@ watch_kick(struct vcpu *vcpu)
 	if (thread != 0)
 		syscall(SYS_tgkill, getpid(), thread, KICK_SIGNAL);
 }
+
+/* --- the watcher --- */
 
 /*
  * Interrupts who is in the same KVM_RUN as one tick ago. Returns whether

@@ -15,6 +15,9 @@ struct vcpu;
 /* The signal that interrupts KVM_RUN; handler installed at the first call. */
 int watch_signal(int *ret_signal, struct lf_error *error);
 
+/* This thread's number, by which it is interrupted. */
+int watch_self(void);
+
 /* Interrupts the thread that is inside vcpu_run() of this vCPU, if any. */
 void watch_kick(struct vcpu *vcpu);
 

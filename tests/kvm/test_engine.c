@@ -756,6 +756,36 @@ Test(engine, four_vcpus_stop_and_run_again_without_a_lost_wakeup)
 	stop_and_go(4, test_count(100, 10000));
 }
 
+/* A child's thread is another one than that which called fork(2). */
+Test(engine, a_stop_is_seen_in_a_child_process_too)
+{
+	struct lf_snapshot *snapshot = counting(1);
+	struct lf_domain *domain;
+	pthread_t thread;
+	int status;
+	pid_t pid;
+
+	/* This thread has run vCPUs already. */
+	domain = fork_plain(snapshot);
+	lf_domain_stop(domain);
+	cr_assert_eq(run(domain).reason, LF_EXIT_INTERRUPTED);
+	lf_domain_free(domain);
+	pid = fork();
+	if (pid == 0) {
+		bool stopped;
+
+		alarm(20);
+		domain = fork_plain(snapshot);
+		pthread_create(&thread, NULL, stop_soon, domain);
+		stopped = run(domain).reason == LF_EXIT_INTERRUPTED;
+		pthread_join(thread, NULL);
+		_exit(stopped ? 0 : 1);
+	}
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_assert_eq(status, 0);
+	lf_snapshot_unref(snapshot);
+}
+
 Test(engine, a_stop_before_the_run_ends_it)
 {
 	struct lf_snapshot *snapshot = counting(1);

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <libfork/host.h>
@@ -163,6 +164,47 @@ Test(vcpu, a_stop_before_the_run_ends_it_at_once)
 	microvm_run(&micro, 0, &exit);
 	cr_assert_eq(exit.reason, LF_EXIT_IO);
 	microvm_done(&micro);
+}
+
+/* Whether a vCPU that goes on and on is interrupted to be looked at. */
+static bool
+is_looked_at(void)
+{
+	const struct vm_recipe recipe = {
+	    .vcpus = 1, .irqchip = VM_IRQCHIP_LAPIC};
+	struct microvm micro;
+	struct lf_error error;
+	struct vcpu *vcpu;
+	bool looked;
+	unsigned i;
+
+	microvm_init(&micro, &recipe);
+	microvm_code(&micro, spin, sizeof(spin));
+	microvm_start(&micro, 0, 3, 0);
+	vcpu = vm_vcpu(micro.vm, 0);
+	cr_assert_eq(vcpu_set_interrupts(vcpu, VCPU_INTERRUPTS_BLOCK, &error),
+	    0, "%s", error.message);
+	for (i = 0; i < 200 && vcpu_counters(vcpu)->kicks == 0; i++)
+		microvm_run_for(&micro, 50);
+	looked = vcpu_counters(vcpu)->kicks > 0;
+	microvm_done(&micro);
+	return looked;
+}
+
+/* The thread that does it is not there after fork(2). */
+Test(vcpu, a_child_process_looks_for_halts_itself)
+{
+	int status;
+	pid_t child;
+
+	if (microvm_why_not()[0] != '\0')
+		cr_skip_test("%s", microvm_why_not());
+	cr_assert(is_looked_at());
+	child = fork();
+	if (child == 0)
+		_exit(is_looked_at() ? 0 : 1);
+	cr_assert_eq(waitpid(child, &status, 0), child);
+	cr_assert_eq(status, 0);
 }
 
 Test(vcpu, a_triple_fault_is_a_shutdown)
