@@ -51,7 +51,7 @@ struct kvm_domain {
 	/* Running in the background (kvm_run.c). */
 	bool background;
 	pthread_t thread;
-	int event_fd; /* -1 until somebody asks for it */
+	atomic_int event_fd; /* -1 until somebody asks for it */
 	atomic_bool finished;
 	struct lf_exit exit;
 	struct lf_error error;

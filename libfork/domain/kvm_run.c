@@ -208,8 +208,9 @@ static void
 ring_bell(struct kvm_domain *kvm)
 {
 	const uint64_t one = 1;
+	int fd = atomic_load(&kvm->event_fd);
 
-	if (kvm->event_fd >= 0 && write(kvm->event_fd, &one, sizeof(one)) < 0) {
+	if (fd >= 0 && write(fd, &one, sizeof(one)) < 0) {
 		/* Full: it is readable already. */
 	}
 }
@@ -282,9 +283,16 @@ kvm_backend_event_fd(const struct lf_domain *domain)
 {
 	struct kvm_domain *kvm = domain->impl;
 
-	if (kvm->event_fd < 0)
-		kvm->event_fd = sys.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	return kvm->event_fd;
+	int fd = atomic_load(&kvm->event_fd);
+
+	if (fd >= 0)
+		return fd;
+	fd = sys.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	atomic_store(&kvm->event_fd, fd);
+	/* The run saw no bell when it ended, or `finished` is seen here. */
+	if (kvm->background && atomic_load(&kvm->finished))
+		ring_bell(kvm);
+	return fd;
 }
 
 int
@@ -292,11 +300,11 @@ kvm_backend_dispatch(
     struct lf_domain *domain, struct lf_exit *ret_exit, struct lf_error *error)
 {
 	struct kvm_domain *kvm = domain->impl;
+	int fd = atomic_load(&kvm->event_fd);
 	uint64_t count;
 
 	(void)error;
-	if (kvm->event_fd >= 0 &&
-	    read(kvm->event_fd, &count, sizeof(count)) < 0) {
+	if (fd >= 0 && read(fd, &count, sizeof(count)) < 0) {
 		/* Nobody rang; `finished` is what counts. */
 	}
 	if (!kvm->background || !atomic_load(&kvm->finished))
@@ -315,7 +323,7 @@ kvm_run_start(struct kvm_domain *kvm, struct lf_error *error)
 	struct vcpu *vcpus[VM_VCPUS_MAX];
 	unsigned i;
 
-	kvm->event_fd = -1;
+	atomic_store(&kvm->event_fd, -1);
 	for (i = 0; i < kvm->vcpu_count; i++)
 		vcpus[i] = vm_vcpu(kvm->vm, i);
 	return gang_init(
@@ -328,5 +336,5 @@ kvm_run_done(struct kvm_domain *kvm)
 	if (kvm->background)
 		kvm_backend_pause(kvm->domain, NULL);
 	gang_done(&kvm->gang);
-	close_fd(kvm->event_fd);
+	close_fd(atomic_load(&kvm->event_fd));
 }

@@ -868,6 +868,24 @@ Test(engine, pausing_a_domain_that_stopped_by_itself_leaves_no_stop)
 	lf_snapshot_unref(snapshot);
 }
 
+/* Asked for after the end, the descriptor has to tell of it all the same. */
+Test(engine, an_end_before_anybody_asked_for_the_descriptor_is_reported)
+{
+	struct lf_snapshot *snapshot = touching(4, 4 * MIB);
+	struct lf_domain *domain = fork_plain(snapshot);
+	struct pollfd pollfd = {.events = POLLIN};
+	struct lf_exit exit;
+
+	OK(lf_domain_unpause(domain, &error));
+	usleep(200000);
+	pollfd.fd = lf_domain_event_fd(domain);
+	cr_assert_eq(poll(&pollfd, 1, 20000), 1);
+	cr_assert_eq(lf_domain_dispatch(domain, &exit, &error), 1);
+	cr_assert_eq(exit.reason, LF_EXIT_IO);
+	lf_domain_free(domain);
+	lf_snapshot_unref(snapshot);
+}
+
 Test(engine, a_domain_in_the_background_reports_by_its_descriptor)
 {
 	struct lf_snapshot *snapshot = touching(4, 4 * MIB);
