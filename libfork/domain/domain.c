@@ -315,6 +315,8 @@ lf_domain_freeze(struct lf_domain *domain, struct lf_snapshot **ret_snapshot,
 		rc = lf_domain_pause(domain, error);
 		if (rc < 0)
 			return rc;
+		/* It may have come to its end just before. */
+		CHECK(domain, VERB_FREEZE, freeze, error);
 	}
 	rc = domain->backend->freeze(domain, &domain->frozen, error);
 	if (rc < 0)

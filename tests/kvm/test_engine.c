@@ -886,6 +886,28 @@ Test(engine, an_end_before_anybody_asked_for_the_descriptor_is_reported)
 	lf_snapshot_unref(snapshot);
 }
 
+Test(engine, a_domain_that_crashed_in_the_background_is_not_frozen)
+{
+	struct lf_snapshot *snapshot, *frozen = NULL;
+	struct lf_domain *domain;
+	struct lf_vcpu_regs regs;
+	struct pollfd pollfd = {.events = POLLIN};
+
+	micro_regs(MICRO_CRASH, &regs);
+	snapshot = micro_snapshot(4 * MIB, &regs, 1);
+	domain = fork_plain(snapshot);
+	pollfd.fd = lf_domain_event_fd(domain);
+	OK(lf_domain_unpause(domain, &error));
+	cr_assert_eq(poll(&pollfd, 1, 60000), 1);
+	cr_assert_eq(lf_domain_freeze(domain, &frozen, &error), -EINVAL);
+	cr_assert_str_eq(
+	    error.message, "a domain that is crashed cannot be frozen (reset)");
+	cr_assert_null(frozen);
+	cr_assert_eq(lf_domain_state(domain), LF_DOMAIN_CRASHED);
+	lf_domain_free(domain);
+	lf_snapshot_unref(snapshot);
+}
+
 Test(engine, a_domain_in_the_background_reports_by_its_descriptor)
 {
 	struct lf_snapshot *snapshot = touching(4, 4 * MIB);
