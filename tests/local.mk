@@ -29,7 +29,8 @@ tests_lib_libtest_la_SOURCES = \
 	tests/lib/micro.h \
 	tests/lib/micro_code.S \
 	tests/lib/micro_image.c \
-	tests/lib/micro_image.h
+	tests/lib/micro_image.h \
+	tests/lib/parser_image.h
 tests_lib_libtest_la_CPPFLAGS = $(test_cppflags)
 
 include tests/cli/local.mk

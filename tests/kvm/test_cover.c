@@ -17,32 +17,17 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <libfork/libfork.h>
-
 #include "cover/branch.h"
 #include "cover/code.h"
 #include "domain/backend.h"
 #include "domain/kvm.h"
-#include "guest/micro/json.h"
-#include "guest/micro/layout.h"
 #include "kvm/vcpu.h"
-#include "lib/micro.h"
-#include "lib/micro_image.h"
+#include "lib/parser_image.h"
 #include "vmi/space.h"
 
-#define MAP_BYTES      65536
-#define SHARED(member) (MICRO_SHARED + offsetof(struct json_shared, member))
+#define MAP_BYTES 65536
 
-static struct lf_error error;
-static struct micro_image image;
 static uint8_t map[MAP_BYTES];
-
-#define OK(call)                                                         \
-	({                                                               \
-		int ok_rc = (call);                                      \
-		cr_assert_geq(ok_rc, 0, "%s: %s", #call, error.message); \
-		ok_rc;                                                   \
-	})
 
 static const char *const inputs[] = {
     "",
@@ -57,23 +42,6 @@ static const char *const inputs[] = {
 };
 
 #define INPUTS (sizeof(inputs) / sizeof(inputs[0]))
-
-static void
-open_image(void)
-{
-	const char *why;
-
-	if (!micro_usable(&why))
-		cr_skip_test("%s", why);
-	micro_image_open(&image, "json");
-}
-
-static void
-close_image(void)
-{
-	if (image.snapshot != NULL)
-		micro_image_close(&image);
-}
 
 TestSuite(cover, .init = open_image, .fini = close_image);
 

@@ -13,42 +13,10 @@
 #include <string.h>
 
 #include <libfork/fuzz.h>
-#include <libfork/libfork.h>
 
-#include "guest/micro/json.h"
-#include "guest/micro/layout.h"
-#include "lib/micro.h"
-#include "lib/micro_image.h"
+#include "lib/parser_image.h"
 
-#define SHARED(member) (MICRO_SHARED + offsetof(struct json_shared, member))
-#define REPLAYS        100
-
-static struct lf_error error;
-static struct micro_image image;
-
-#define OK(call)                                                         \
-	({                                                               \
-		int ok_rc = (call);                                      \
-		cr_assert_geq(ok_rc, 0, "%s: %s", #call, error.message); \
-		ok_rc;                                                   \
-	})
-
-static void
-open_image(void)
-{
-	const char *why;
-
-	if (!micro_usable(&why))
-		cr_skip_test("%s", why);
-	micro_image_open(&image, "json");
-}
-
-static void
-close_image(void)
-{
-	if (image.snapshot != NULL)
-		micro_image_close(&image);
-}
+#define REPLAYS 100
 
 TestSuite(crashes, .init = open_image, .fini = close_image);
 

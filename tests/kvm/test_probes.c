@@ -9,42 +9,9 @@
 #include <errno.h>
 #include <string.h>
 
-#include <libfork/libfork.h>
 #include <libfork/probe.h>
 
-#include "guest/micro/json.h"
-#include "guest/micro/layout.h"
-#include "lib/micro.h"
-#include "lib/micro_image.h"
-
-#define SHARED(member) (MICRO_SHARED + offsetof(struct json_shared, member))
-
-static struct lf_error error;
-static struct micro_image image;
-
-#define OK(call)                                                         \
-	({                                                               \
-		int ok_rc = (call);                                      \
-		cr_assert_geq(ok_rc, 0, "%s: %s", #call, error.message); \
-		ok_rc;                                                   \
-	})
-
-static void
-open_image(void)
-{
-	const char *why;
-
-	if (!micro_usable(&why))
-		cr_skip_test("%s", why);
-	micro_image_open(&image, "json");
-}
-
-static void
-close_image(void)
-{
-	if (image.snapshot != NULL)
-		micro_image_close(&image);
-}
+#include "lib/parser_image.h"
 
 TestSuite(probes, .init = open_image, .fini = close_image);
 
