@@ -77,8 +77,7 @@ loop:
 	sti
 	hlt
 	cli
-	movw	$COM1 + 5, %dx
-	inb	%dx, %al
+	call	status
 	testb	$1, %al
 	jz	1f
 	movw	$COM1, %dx
@@ -119,45 +118,17 @@ write_ports:
 	jmp	write_ports
 1:	ret
 
-/* The string at cs:si. */
-print:
-	lodsb	%cs:(%si), %al
-	testb	%al, %al
-	jz	1f
-	call	put
-	jmp	print
-1:	ret
-
 newline:
 	movb	$'\n', %al
-put:	pushw	%dx
-	pushw	%ax
+	jmp	put
+
+/* The line's status in %al. */
+status:
 	movw	$COM1 + 5, %dx
-1:	inb	%dx, %al
-	testb	$0x20, %al
-	jz	1b
-	popw	%ax
-	movw	$COM1, %dx
-	outb	%al, %dx
-	popw	%dx
+	inb	%dx, %al
 	ret
 
-/* %eax in decimal. */
-print_number:
-	movl	$10, %ebx
-	xorw	%cx, %cx
-1:	xorl	%edx, %edx
-	divl	%ebx
-	pushw	%dx
-	incw	%cx
-	testl	%eax, %eax
-	jnz	1b
-2:	popw	%ax
-	addb	$'0', %al
-	call	put
-	decw	%cx
-	jnz	2b
-	ret
+	.include "serial.S"
 
 	.macro	port number, byte
 	.word	\number
