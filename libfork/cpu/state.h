@@ -80,8 +80,10 @@ struct cpu_sregs {
  * Nested virtualization of a vCPU that runs no nested guest now: 128 bytes of
  * header. A vCPU inside a nested guest is refused by kvm/.
  */
+#define CPU_NESTED_GUEST_MODE 1
+
 struct cpu_nested {
-	uint16_t flags;
+	uint16_t flags; /* CPU_NESTED_GUEST_MODE is never set */
 	uint16_t format;
 	uint32_t size; /* 0: this host has no nested virtualization */
 	uint8_t header[120];

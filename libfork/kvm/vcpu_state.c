@@ -43,6 +43,8 @@ _Static_assert(sizeof(struct cpu_nested) == sizeof(struct kvm_nested_state) &&
 		   offsetof(struct cpu_nested, header) ==
 		       offsetof(struct kvm_nested_state, hdr),
     "the nested state's header is handed to KVM in place");
+_Static_assert(CPU_NESTED_GUEST_MODE == KVM_STATE_NESTED_GUEST_MODE,
+    "flags of the nested state are KVM's");
 _Static_assert(CPU_MP_HALTED == KVM_MP_STATE_HALTED &&
 		   CPU_MP_UNINITIALIZED == KVM_MP_STATE_UNINITIALIZED,
     "run states are KVM's");

@@ -237,6 +237,21 @@ blobs_write(const struct cpu_state *state, json_t *object)
 	return r;
 }
 
+/*
+ * No more than the header, which is all the room there is, and of a vCPU that
+ * is not inside of a nested guest: that guest's state would lie behind it.
+ */
+static int
+check_nested(const struct cpu_nested *nested, struct lf_error *error)
+{
+	if ((nested->size == 0 || nested->size == sizeof(*nested)) &&
+	    (nested->flags & CPU_NESTED_GUEST_MODE) == 0)
+		return 0;
+	return error_set(error, EBADMSG,
+	    "field 'nested' is not the state of a vCPU outside of nested "
+	    "guests");
+}
+
 static int
 blobs_read(
     struct cpu_state *state, const json_t *object, struct lf_error *error)
@@ -252,6 +267,8 @@ blobs_read(
 	if (rc == 0 && (state->groups & CPU_GROUP_NESTED))
 		rc = hex_bytes_read(json_object_get(object, "nested"), "nested",
 		    state->nested.header, sizeof(state->nested.header), error);
+	if (rc == 0 && (state->groups & CPU_GROUP_NESTED))
+		rc = check_nested(&state->nested, error);
 	if (rc == 0 && (state->groups & CPU_GROUP_MSRS))
 		rc = msrs_read(
 		    &state->msrs, json_object_get(object, "msrs"), error);

@@ -200,6 +200,43 @@ Test(vcpu_json, a_full_state_comes_back_as_it_was)
 
 /* --- manifests --- */
 
+/*
+ * KVM reads as many bytes as the state says it has, and those of a nested
+ * guest lie behind the header, where we have none.
+ */
+Test(vcpu_json, a_nested_guest_in_a_state_is_refused)
+{
+	static const struct {
+		const char *field, *value;
+	} bad[] = {
+	    {"nested.size", "0x1080"},
+	    {"nested.size", "0x10"},
+	    {"nested.flags", "0x1"},
+	};
+	struct cpu_state *state = cpu_state_new(0), *back;
+	size_t i;
+
+	state->groups = CPU_GROUP_NESTED;
+	state->nested.size = sizeof(state->nested);
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		json_t *object = vcpu_json_write(state);
+
+		cr_assert_eq(vcpu_json_read(object, &back, &error), 0, "%s",
+		    error.message);
+		cpu_state_free(back);
+		cr_assert_not_null(json_object_get(object, bad[i].field));
+		json_object_set_new(
+		    object, bad[i].field, json_string(bad[i].value));
+		cr_assert_eq(vcpu_json_read(object, &back, &error), -EBADMSG,
+		    "%s %s", bad[i].field, bad[i].value);
+		cr_assert_str_eq(error.message,
+		    "field 'nested' is not the state of a vCPU outside of "
+		    "nested guests");
+		json_decref(object);
+	}
+	cpu_state_free(state);
+}
+
 Test(manifest, a_snapshot_comes_back_as_it_was)
 {
 	struct lf_snapshot *snapshot = snapshot_of_parts(), *back;
