@@ -157,13 +157,18 @@ lf_snapshot_memory_bytes(const struct lf_snapshot *snapshot)
 uint64_t
 lf_snapshot_delta_bytes(const struct lf_snapshot *snapshot)
 {
-	const struct ram_image *image = snapshot->image;
+	struct lf_snapshot *locked = (struct lf_snapshot *)snapshot;
+	const struct ram_image *image;
 	uint64_t bytes = 0;
 	size_t i;
 
+	/* A fork in another thread may be giving it another image. */
+	pthread_mutex_lock(&locked->lock);
+	image = snapshot->image;
 	/* Not the file's size: a delta may lie in a file with holes. */
 	for (i = 0; i < image->run_count; i++)
 		bytes += image->runs[i].length;
+	pthread_mutex_unlock(&locked->lock);
 	return bytes;
 }
 

@@ -18,6 +18,8 @@
 /* 255 vCPUs and a full delta are a tenth of it. */
 #define MANIFEST_MAX (32UL << 20)
 
+DEFINE_CLEANUP(struct ram_image *, ram_image_unref);
+
 static int
 wait_for(int sock, short events, struct lf_error *error)
 {
@@ -53,35 +55,49 @@ send_all(int sock, const void *bytes, size_t len, const int *fds,
 	return 0;
 }
 
-int
-lf_snapshot_send(
-    int sock, const struct lf_snapshot *snapshot, struct lf_error *error)
+/*
+ * The text, the descriptors, and a reference to the image that has them. A
+ * fork in another thread may just be completing the snapshot, or giving it
+ * another image; it must not wait for whoever reads the socket.
+ */
+static int
+describe(struct lf_snapshot *snapshot, char **ret_text,
+    struct ram_image **ret_image, int *fds, size_t *ret_fd_count)
 {
-	struct lf_snapshot *locked = (struct lf_snapshot *)snapshot;
-	int fds[MANIFEST_FILES_MAX];
-	size_t fd_count;
-	uint64_t length;
 	json_t *manifest;
 	char *text = NULL;
-	int rc;
 
-	/* A fork in another thread may just be completing it. */
-	pthread_mutex_lock(&locked->lock);
+	pthread_mutex_lock(&snapshot->lock);
 	manifest = manifest_write(snapshot);
 	if (manifest != NULL)
 		text = json_dumps(manifest, JSON_COMPACT);
 	json_decref(manifest);
-	if (text == NULL) {
-		pthread_mutex_unlock(&locked->lock);
+	*ret_image = ram_image_ref(snapshot->image);
+	*ret_fd_count = manifest_files(snapshot, fds);
+	pthread_mutex_unlock(&snapshot->lock);
+	*ret_text = text;
+	return text != NULL ? 0 : -ENOMEM;
+}
+
+int
+lf_snapshot_send(
+    int sock, const struct lf_snapshot *snapshot, struct lf_error *error)
+{
+	cleanup(ram_image_unref_p) struct ram_image *image = NULL;
+	cleanup_free char *text = NULL;
+	int fds[MANIFEST_FILES_MAX];
+	size_t fd_count;
+	uint64_t length;
+	int rc;
+
+	rc = describe(
+	    (struct lf_snapshot *)snapshot, &text, &image, fds, &fd_count);
+	if (rc < 0)
 		return error_nomem(error);
-	}
-	fd_count = manifest_files(snapshot, fds);
 	length = htobe64(strlen(text));
 	rc = send_all(sock, &length, sizeof(length), fds, fd_count, error);
-	pthread_mutex_unlock(&locked->lock);
 	if (rc == 0)
 		rc = send_all(sock, text, strlen(text), NULL, 0, error);
-	free(text);
 	return rc < 0 ? error_prefix(error, rc, "cannot send a snapshot") : 0;
 }
 

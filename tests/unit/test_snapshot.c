@@ -337,6 +337,52 @@ Test(transfer, a_snapshot_arrives_and_what_follows_it_stays_in_the_socket)
 	lf_snapshot_unref(snapshot);
 }
 
+struct sending {
+	struct lf_snapshot *snapshot;
+	int sock;
+};
+
+static void *
+send_main(void *opaque)
+{
+	const struct sending *sending = opaque;
+
+	lf_snapshot_send(sending->sock, sending->snapshot, NULL);
+	return NULL;
+}
+
+/* Forks of it take the snapshot's lock. */
+Test(transfer, who_does_not_read_keeps_nobody_from_forking)
+{
+	struct lf_snapshot *snapshot = snapshot_of_parts();
+	static const char zeros[4096];
+	struct ram_image *image;
+	pthread_t thread;
+	struct sending sending = {.snapshot = snapshot};
+	int sockets[2];
+	char buf[4096];
+
+	cr_assert_eq(
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, sockets), 0);
+	while (write(sockets[0], zeros, sizeof(zeros)) > 0)
+		;
+	while (write(sockets[0], zeros, 1) > 0)
+		;
+	sending.sock = sockets[0];
+	cr_assert_eq(pthread_create(&thread, NULL, send_main, &sending), 0);
+	usleep(50000);
+	alarm(20);
+	cr_assert_eq(snapshot_image(snapshot, &image, &error), 0);
+	alarm(0);
+	ram_image_unref(image);
+	while (read(sockets[1], buf, sizeof(buf)) > 0)
+		;
+	close(sockets[1]);
+	pthread_join(thread, NULL);
+	close(sockets[0]);
+	lf_snapshot_unref(snapshot);
+}
+
 Test(transfer, rubbish_and_broken_connections_are_errors)
 {
 	static const struct {
