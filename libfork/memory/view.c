@@ -147,6 +147,26 @@ place_region(struct memory_view *view, const struct view_range *region,
 	return rc;
 }
 
+/* Behind the end of a file there is no memory: touching it is a SIGBUS. */
+static int
+check_region_file(const struct lf_region *region, struct lf_error *error)
+{
+	struct stat st;
+
+	if (sys.fstat(region->fd, &st) < 0)
+		return error_sys(error, errno,
+		    "region 0x%" PRIx64 ": its descriptor %d", region->gpa,
+		    region->fd);
+	if (S_ISREG(st.st_mode) &&
+	    (region->offset > (uint64_t)st.st_size ||
+		region->length > (uint64_t)st.st_size - region->offset))
+		return error_set(error, EINVAL,
+		    "region 0x%" PRIx64 "+0x%" PRIx64
+		    " reaches beyond the end of its file (%jd bytes)",
+		    region->gpa, region->length, (intmax_t)st.st_size);
+	return 0;
+}
+
 static int
 add_region(struct memory_view *view, const struct lf_region *region,
     struct lf_error *error)
@@ -171,6 +191,10 @@ add_region(struct memory_view *view, const struct lf_region *region,
 		    " is empty, out of bounds or not made of whole pages",
 		    region->gpa, region->length);
 	if (region->fd >= 0) {
+		int rc = check_region_file(region, error);
+
+		if (rc < 0)
+			return rc;
 		range.memory =
 		    sys.mmap(NULL, region->length, PROT_READ | PROT_WRITE,
 			MAP_SHARED, region->fd, (off_t)region->offset);

@@ -302,6 +302,8 @@ Test(view, regions_lie_over_ranges_and_holes_and_are_not_restored)
 	    regions[0],
 	    {.gpa = 0xb0000, .length = 0x1000, .fd = fd},
 	};
+	const struct lf_region too_long = {
+	    .length = 0x2000, .fd = fd, .offset = 0xff000};
 	struct memory_view *view;
 	struct dirty_set set;
 	struct lf_error error;
@@ -328,6 +330,11 @@ Test(view, regions_lie_over_ranges_and_holes_and_are_not_restored)
 	    memory_view_new(&map, image, overlapping, 2, &view, &error),
 	    -EINVAL);
 	cr_assert_str_eq(error.message, "two regions overlap at 0xa0000");
+	cr_assert_eq(
+	    memory_view_new(&map, image, &too_long, 1, &view, &error), -EINVAL);
+	cr_assert_str_eq(error.message,
+	    "region 0x0+0x2000 reaches beyond the end of its file (1048576 "
+	    "bytes)");
 	ram_image_unref(image);
 	memory_map_done(&map);
 	munmap(address, 8 * KIB);

@@ -84,9 +84,10 @@ enum lf_reset_method {
 /*
  * Memory that a fork shares with the outside and that no reset touches:
  * `length` bytes (whole pages) shown at guest-physical address `gpa`, in place
- * of memory that is there or in a hole. It is either mapped from `fd` (a file,
- * at `offset`), or, with fd -1, at `address` of this process (page aligned,
- * e.g. a SysV segment) and must stay mapped as long as the domain lives.
+ * of memory that is there or in a hole. It is either mapped from `fd` (a file
+ * that has all of it, at `offset`), or, with fd -1, at `address` of this
+ * process (page aligned, e.g. a SysV segment) and must stay mapped as long as
+ * the domain lives.
  */
 struct lf_region {
 	uint64_t gpa;
