@@ -11,4 +11,5 @@ libfork_sources += \
 	libfork/memory/map.h \
 	libfork/memory/pagemap.c \
 	libfork/memory/view.c \
-	libfork/memory/view.h
+	libfork/memory/view.h \
+	libfork/memory/view_find.c
