@@ -26,9 +26,22 @@ kvm_tests += tests/kvm/test_crashes
 tests_kvm_test_crashes_CPPFLAGS = $(test_cppflags)
 tests_kvm_test_crashes_LDADD = tests/lib/libtest.la $(test_libs)
 
+noinst_LTLIBRARIES += tests/kvm/libengine.la
+tests_kvm_libengine_la_SOURCES = tests/kvm/engine.c tests/kvm/engine.h
+tests_kvm_libengine_la_CPPFLAGS = $(test_cppflags)
+engine_libs = tests/kvm/libengine.la tests/lib/libtest.la $(test_libs)
+
 kvm_tests += tests/kvm/test_engine
 tests_kvm_test_engine_CPPFLAGS = $(test_cppflags)
-tests_kvm_test_engine_LDADD = tests/lib/libtest.la $(test_libs)
+tests_kvm_test_engine_LDADD = $(engine_libs)
+
+kvm_tests += tests/kvm/test_engine_forks
+tests_kvm_test_engine_forks_CPPFLAGS = $(test_cppflags)
+tests_kvm_test_engine_forks_LDADD = $(engine_libs)
+
+kvm_tests += tests/kvm/test_engine_threads
+tests_kvm_test_engine_threads_CPPFLAGS = $(test_cppflags)
+tests_kvm_test_engine_threads_LDADD = $(engine_libs)
 
 kvm_tests += tests/kvm/test_engine_faults
 tests_kvm_test_engine_faults_CPPFLAGS = $(test_cppflags)

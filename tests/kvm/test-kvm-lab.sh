@@ -6,7 +6,7 @@
 set -u
 : "${top_srcdir:?set by make check}" "${top_builddir:?set by make check}"
 programs=(test_access test_state test_moments test_chips test_interrupts
-	test_halted test_engine)
+	test_halted test_engine test_engine_forks test_engine_threads)
 
 # One run in a few stands still there, each time in another program, and nobody
 # knows yet why: not in every check until then.

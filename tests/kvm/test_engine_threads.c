@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The engine on KVM: several vCPUs, stops from other threads, and domains that
+ * run in the background. What is lost here lets a test never end.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "kvm/engine.h"
+#include "lib/count.h"
+
+TestSuite(engine_threads, .init = engine_need_kvm);
+
+static void *
+stop_soon(void *opaque)
+{
+	usleep((useconds_t)(random() % 300));
+	lf_domain_stop(opaque);
+	return NULL;
+}
+
+static struct lf_snapshot *
+counting(unsigned vcpus)
+{
+	struct lf_snapshot_builder *builder = micro_builder(4 * MIB);
+	struct lf_snapshot *snapshot;
+	unsigned i;
+
+	for (i = 0; i < vcpus; i++) {
+		struct lf_vcpu_regs regs;
+
+		micro_regs(MICRO_COUNT, &regs);
+		regs.rdi = MICRO_DATA + i * 4096;
+		OK(lf_snapshot_builder_add_vcpu(builder, &regs, &error));
+	}
+	OK(lf_snapshot_builder_finish(builder, &snapshot, &error));
+	lf_snapshot_builder_free(builder);
+	return snapshot;
+}
+
+/* A fork whose counters can be looked at while it runs. */
+static struct lf_domain *
+fork_shared(
+    struct lf_snapshot *snapshot, volatile uint64_t *counters, unsigned vcpus)
+{
+	struct lf_region region = {
+	    .gpa = MICRO_DATA,
+	    .length = vcpus * 4096,
+	    .fd = -1,
+	    .address = (void *)counters,
+	};
+	struct lf_fork_options options;
+
+	lf_fork_options_init(&options);
+	options.regions = &region;
+	options.region_count = 1;
+	return engine_fork_with(snapshot, &options);
+}
+
+static void
+stop_and_go(unsigned vcpus, unsigned long rounds)
+{
+	struct lf_snapshot *snapshot = counting(vcpus);
+	struct lf_domain *domain =
+	    engine_fork_verified(snapshot, LF_RESET_ADAPTIVE);
+	volatile uint64_t *counters = mmap(NULL, vcpus * 4096,
+	    PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	unsigned long round;
+	unsigned i;
+
+	for (round = 0; round < rounds; round++) {
+		struct lf_exit exit;
+		pthread_t thread;
+
+		pthread_create(&thread, NULL, stop_soon, domain);
+		exit = engine_run(domain);
+		cr_assert_eq(exit.reason, LF_EXIT_INTERRUPTED);
+		pthread_join(thread, NULL);
+		OK(lf_domain_reset(domain, &error));
+		for (i = 0; i < vcpus; i++)
+			cr_assert_eq(
+			    engine_word(domain, MICRO_DATA + i * 4096), 0);
+	}
+	lf_domain_free(domain);
+	/* All of them run: one that is not woken lets this never end. */
+	domain = fork_shared(snapshot, counters, vcpus);
+	OK(lf_domain_unpause(domain, &error));
+	for (i = 0; i < vcpus; i++)
+		while (counters[i * 512] == 0)
+			usleep(1000);
+	lf_domain_free(domain);
+	munmap((void *)counters, vcpus * 4096);
+	lf_snapshot_unref(snapshot);
+}
+
+Test(engine_threads, one_vcpu_stops_and_runs_again_without_a_lost_wakeup)
+{
+	stop_and_go(1, test_count(200, 10000));
+}
+
+Test(engine_threads, two_vcpus_stop_and_run_again_without_a_lost_wakeup)
+{
+	stop_and_go(2, test_count(200, 10000));
+}
+
+Test(engine_threads, four_vcpus_stop_and_run_again_without_a_lost_wakeup)
+{
+	stop_and_go(4, test_count(100, 10000));
+}
+
+/* A child's thread is another one than that which called fork(2). */
+Test(engine_threads, a_stop_is_seen_in_a_child_process_too)
+{
+	struct lf_snapshot *snapshot = counting(1);
+	struct lf_domain *domain;
+	pthread_t thread;
+	int status;
+	pid_t pid;
+
+	/* This thread has run vCPUs already. */
+	domain = engine_fork(snapshot);
+	lf_domain_stop(domain);
+	cr_assert_eq(engine_run(domain).reason, LF_EXIT_INTERRUPTED);
+	lf_domain_free(domain);
+	pid = fork();
+	if (pid == 0) {
+		bool stopped;
+
+		alarm(20);
+		domain = engine_fork(snapshot);
+		pthread_create(&thread, NULL, stop_soon, domain);
+		stopped = engine_run(domain).reason == LF_EXIT_INTERRUPTED;
+		pthread_join(thread, NULL);
+		_exit(stopped ? 0 : 1);
+	}
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_assert_eq(status, 0);
+	lf_snapshot_unref(snapshot);
+}
+
+Test(engine_threads, a_stop_before_the_run_ends_it)
+{
+	struct lf_snapshot *snapshot = counting(1);
+	struct lf_domain *domain = engine_fork(snapshot);
+
+	lf_domain_stop(domain);
+	cr_assert_eq(engine_run(domain).reason, LF_EXIT_INTERRUPTED);
+	lf_domain_free(domain);
+	lf_snapshot_unref(snapshot);
+}
+
+Test(engine_threads, several_vcpus_that_exit_at_once_are_all_heard)
+{
+	struct lf_vcpu_regs regs;
+	struct lf_snapshot *snapshot;
+	struct lf_domain *domain;
+	unsigned long seen[3] = {0}, wanted = test_count(30, 1000);
+
+	micro_regs(MICRO_TOUCH, &regs);
+	regs.rcx = 1;
+	snapshot = micro_snapshot(4 * MIB, &regs, 3);
+	domain = engine_fork_verified(snapshot, LF_RESET_ADAPTIVE);
+	/* One that is not heard lets this never end. */
+	while (seen[0] < wanted || seen[1] < wanted || seen[2] < wanted) {
+		struct lf_exit exit = engine_run(domain);
+
+		cr_assert_eq(exit.reason, LF_EXIT_IO);
+		seen[exit.vcpu]++;
+		OK(lf_domain_answer(domain, NULL, 0, &error));
+	}
+	OK(lf_domain_reset(domain, &error));
+	lf_domain_free(domain);
+	lf_snapshot_unref(snapshot);
+}
+
+/*
+ * Looking at registers ends the access that a vCPU stands in by taking it
+ * back: what was left to be told of it is no longer true.
+ */
+Test(engine_threads, an_exit_that_was_taken_back_before_it_was_told_is_not_told)
+{
+	struct lf_vcpu_regs regs;
+	struct lf_snapshot *snapshot;
+	struct lf_domain *domain;
+	unsigned long round, rounds = test_count(1000, 20000);
+	unsigned i;
+
+	micro_regs(MICRO_TOUCH, &regs);
+	regs.rcx = 1;
+	snapshot = micro_snapshot(4 * MIB, &regs, 3);
+	domain = engine_fork_verified(snapshot, LF_RESET_ADAPTIVE);
+	for (round = 0; round < rounds; round++) {
+		struct lf_exit exit = engine_run(domain);
+
+		cr_assert_eq(exit.reason, LF_EXIT_IO);
+		OK(lf_domain_answer(domain, NULL, 0, &error));
+		for (i = 0; i < 3; i++)
+			OK(lf_vcpu_read_regs(domain, i, &regs, &error));
+	}
+	lf_domain_free(domain);
+	lf_snapshot_unref(snapshot);
+}
+
+/* The run had ended by itself: the pause is not the end of the next one. */
+Test(engine_threads, pausing_a_domain_that_stopped_by_itself_leaves_no_stop)
+{
+	struct lf_snapshot *snapshot = engine_touching(4, 4 * MIB);
+	struct lf_domain *domain = engine_fork(snapshot);
+	struct pollfd pollfd = {.events = POLLIN};
+
+	pollfd.fd = lf_domain_event_fd(domain);
+	OK(lf_domain_unpause(domain, &error));
+	cr_assert_eq(poll(&pollfd, 1, 60000), 1);
+	OK(lf_domain_pause(domain, &error));
+	cr_assert_str_eq(
+	    lf_domain_reason(domain), "port write: 0x80, 1 byte: 02");
+	OK(lf_domain_reset(domain, &error));
+	engine_run_done(domain);
+	lf_domain_free(domain);
+	lf_snapshot_unref(snapshot);
+}
+
+/* Asked for after the end, the descriptor has to tell of it all the same. */
+Test(engine_threads, an_end_before_anybody_asked_for_the_descriptor_is_reported)
+{
+	struct lf_snapshot *snapshot = engine_touching(4, 4 * MIB);
+	struct lf_domain *domain = engine_fork(snapshot);
+	struct pollfd pollfd = {.events = POLLIN};
+	struct lf_exit exit;
+
+	OK(lf_domain_unpause(domain, &error));
+	usleep(200000);
+	pollfd.fd = lf_domain_event_fd(domain);
+	cr_assert_eq(poll(&pollfd, 1, 20000), 1);
+	cr_assert_eq(lf_domain_dispatch(domain, &exit, &error), 1);
+	cr_assert_eq(exit.reason, LF_EXIT_IO);
+	lf_domain_free(domain);
+	lf_snapshot_unref(snapshot);
+}
+
+Test(engine_threads, a_domain_that_crashed_in_the_background_is_not_frozen)
+{
+	struct lf_snapshot *snapshot, *frozen = NULL;
+	struct lf_domain *domain;
+	struct lf_vcpu_regs regs;
+	struct pollfd pollfd = {.events = POLLIN};
+
+	micro_regs(MICRO_CRASH, &regs);
+	snapshot = micro_snapshot(4 * MIB, &regs, 1);
+	domain = engine_fork(snapshot);
+	pollfd.fd = lf_domain_event_fd(domain);
+	OK(lf_domain_unpause(domain, &error));
+	cr_assert_eq(poll(&pollfd, 1, 60000), 1);
+	cr_assert_eq(lf_domain_freeze(domain, &frozen, &error), -EINVAL);
+	cr_assert_str_eq(
+	    error.message, "a domain that is crashed cannot be frozen (reset)");
+	cr_assert_null(frozen);
+	cr_assert_eq(lf_domain_state(domain), LF_DOMAIN_CRASHED);
+	lf_domain_free(domain);
+	lf_snapshot_unref(snapshot);
+}
+
+Test(engine_threads, a_domain_in_the_background_reports_by_its_descriptor)
+{
+	struct lf_snapshot *snapshot = engine_touching(4, 4 * MIB);
+	struct lf_domain *domain = engine_fork(snapshot);
+	struct pollfd pollfd = {.events = POLLIN};
+	struct lf_exit exit;
+	uint64_t value;
+
+	pollfd.fd = lf_domain_event_fd(domain);
+	cr_assert_geq(pollfd.fd, 0);
+	OK(lf_domain_unpause(domain, &error));
+	cr_assert_eq(lf_domain_state(domain), LF_DOMAIN_RUNNING);
+	cr_assert_eq(
+	    lf_memory_read(domain, MICRO_DATA, &value, 8, &error), -EBUSY);
+	cr_assert_eq(poll(&pollfd, 1, 60000), 1);
+	cr_assert_eq(lf_domain_dispatch(domain, &exit, &error), 1);
+	cr_assert_eq(exit.reason, LF_EXIT_IO);
+	cr_assert_eq(lf_domain_state(domain), LF_DOMAIN_PAUSED);
+	cr_assert_eq(poll(&pollfd, 1, 0), 0);
+	cr_assert_eq(lf_domain_dispatch(domain, &exit, &error), 0);
+	cr_assert_eq(engine_word(domain, MICRO_DATA), 1);
+	OK(lf_domain_unpause(domain, &error));
+	/* Freed while it runs. */
+	lf_domain_free(domain);
+	lf_snapshot_unref(snapshot);
+}
