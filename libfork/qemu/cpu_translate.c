@@ -9,6 +9,8 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "qemu/apic_translate.h"
+#include "qemu/cpu_msrs.h"
 #include "qemu/xsave_layout.h"
 
 /* QEMU's order of registers is the instruction encoding's. */
@@ -54,8 +56,6 @@ enum { S_ES, S_CS, S_SS, S_DS, S_FS, S_GS };
 
 #define NESTED_FORMAT_SVM 1
 #define NESTED_GIF_SET    0x100
-
-#define X2APIC_ENABLED    (1U << 10)
 
 int
 qemu_vcpu_load(const struct stream *stream, unsigned index, bool tcg,
@@ -300,116 +300,6 @@ debugregs_from_state(const struct cpu_debugregs *debug, struct qemu_cpu *cpu)
 	cpu->dr[7] = debug->dr7;
 }
 
-/* MSRs, by the table in cpu_msrs.def. */
-
-struct msr_row {
-	uint32_t index, distance;
-	size_t offset;
-	uint16_t count;
-	uint8_t bytes;
-	uint64_t reset;
-};
-
-#define CPU_MSR(msr, member, after_reset)                    \
-	{.index = (msr),                                     \
-	    .offset = offsetof(struct qemu_cpu, member),     \
-	    .count = 1,                                      \
-	    .bytes = sizeof(((struct qemu_cpu *)0)->member), \
-	    .reset = (after_reset)},
-#define CPU_MSRS(first, apart, member)                                     \
-	{.index = (first),                                                 \
-	    .distance = (apart),                                           \
-	    .offset = offsetof(struct qemu_cpu, member),                   \
-	    .count =                                                       \
-		sizeof(((struct qemu_cpu *)0)->member) / sizeof(uint64_t), \
-	    .bytes = sizeof(uint64_t)},
-static const struct msr_row msr_rows[] = {
-#include "qemu/cpu_msrs.def"
-};
-#undef CPU_MSR
-#undef CPU_MSRS
-
-#define MSR_ROWS (sizeof(msr_rows) / sizeof(msr_rows[0]))
-
-/* Bits of an MTRR's mask that are no address of this guest. */
-static uint64_t
-not_an_address(const struct qemu_vcpu *vcpu)
-{
-	if (vcpu->phys_bits == 0 || vcpu->phys_bits >= 64)
-		return 0;
-	return ~UINT64_C(0) << vcpu->phys_bits;
-}
-
-static bool
-is_mtrr_mask(uint32_t index)
-{
-	return index >= 0x201 && index <= 0x20f && (index & 1) != 0;
-}
-
-static int
-msrs_to_state(const struct qemu_vcpu *vcpu, struct cpu_state *state,
-    struct lf_error *error)
-{
-	const struct qemu_cpu *cpu = &vcpu->cpu;
-	size_t i;
-	unsigned n;
-
-	for (i = 0; i < MSR_ROWS; i++) {
-		const struct msr_row *row = &msr_rows[i];
-
-		for (n = 0; n < row->count; n++) {
-			uint32_t index = row->index + n * row->distance;
-			uint64_t value = 0, here;
-			int rc;
-
-			memcpy(&value,
-			    (const uint8_t *)cpu + row->offset +
-				(size_t)n * row->bytes,
-			    row->bytes);
-			if (is_mtrr_mask(index))
-				value &= ~not_an_address(vcpu);
-			/*
-			 * One that this host does not have and the guest did
-			 * not touch is left out; any other is loaded, and
-			 * loading names it when KVM refuses it.
-			 */
-			if (value == row->reset &&
-			    !cpu_state_msr(state, index, &here))
-				continue;
-			rc = cpu_state_set_msr(state, index, value, error);
-			if (rc < 0)
-				return rc;
-		}
-	}
-	return 0;
-}
-
-static void
-msrs_from_state(const struct cpu_state *state, struct qemu_vcpu *vcpu)
-{
-	struct qemu_cpu *cpu = &vcpu->cpu;
-	size_t i;
-	unsigned n;
-
-	for (i = 0; i < MSR_ROWS; i++) {
-		const struct msr_row *row = &msr_rows[i];
-
-		for (n = 0; n < row->count; n++) {
-			uint32_t index = row->index + n * row->distance;
-			uint8_t *to = (uint8_t *)cpu + row->offset +
-				      (size_t)n * row->bytes;
-			uint64_t value, before = 0;
-
-			if (!cpu_state_msr(state, index, &value))
-				continue;
-			memcpy(&before, to, row->bytes);
-			if (is_mtrr_mask(index))
-				value |= before & not_an_address(vcpu);
-			memcpy(to, &value, row->bytes);
-		}
-	}
-}
-
 /* Events. */
 
 /*
@@ -491,97 +381,6 @@ events_from_state(const struct cpu_events *events, struct qemu_vcpu *vcpu)
 	cpu->triple_fault_pending = events->triple_fault.pending;
 }
 
-/* Local APIC: register N of the page holds bits as the SDM numbers them. */
-
-static void
-lapic_to_state(const struct qemu_apic *apic, struct cpu_lapic *lapic)
-{
-	unsigned i;
-
-	if (!lapic->present)
-		return;
-	/*
-	 * With x2APIC the id is 32 bits wide, KVM insists on its own (which
-	 * below 255 is what the section has), and makes the rest out of it.
-	 */
-	if (apic->apicbase & X2APIC_ENABLED) {
-		cpu_lapic_write(lapic, 0x20, apic->id);
-	} else {
-		cpu_lapic_write(lapic, 0x20, (uint32_t)apic->id << 24);
-		cpu_lapic_write(lapic, 0xd0, (uint32_t)apic->log_dest << 24);
-		cpu_lapic_write(
-		    lapic, 0xe0, (uint32_t)apic->dest_mode << 28 | 0x0fffffff);
-	}
-	cpu_lapic_write(lapic, 0x80, apic->tpr);
-	cpu_lapic_write(lapic, 0xf0, apic->spurious_vec);
-	for (i = 0; i < 8; i++) {
-		cpu_lapic_write(lapic, 0x100 + 16 * i, apic->isr[i]);
-		cpu_lapic_write(lapic, 0x180 + 16 * i, apic->tmr[i]);
-		cpu_lapic_write(lapic, 0x200 + 16 * i, apic->irr[i]);
-	}
-	cpu_lapic_write(lapic, 0x280, apic->esr);
-	cpu_lapic_write(lapic, 0x300, apic->icr[0]);
-	cpu_lapic_write(lapic, 0x310, apic->icr[1]);
-	for (i = 0; i < 6; i++)
-		cpu_lapic_write(lapic, 0x320 + 16 * i, apic->lvt[i]);
-	cpu_lapic_write(lapic, 0x380, apic->initial_count);
-	cpu_lapic_write(lapic, 0x3e0, apic->divide_conf);
-}
-
-/*
- * A TCG's timer expires by QEMU's clock (apic_next_timer of
- * hw/intc/apic_common.c). Set anew by the fork, it has its whole period ahead.
- */
-static void
-restart_timer(int64_t now, struct qemu_apic *apic)
-{
-	bool masked = (apic->lvt[0] & CPU_LAPIC_LVT_MASKED) != 0;
-
-	apic->initial_count_load_time = (uint64_t)now;
-	apic->timer_expiry = UINT64_MAX; /* none */
-	if (masked || apic->initial_count == 0)
-		return;
-	apic->next_time = (uint64_t)now + (((uint64_t)apic->initial_count + 1)
-					      << apic->count_shift);
-	apic->timer_expiry = apic->next_time;
-}
-
-static void
-lapic_from_state(const struct cpu_lapic *lapic, struct qemu_vcpu *vcpu)
-{
-	struct qemu_apic *apic = &vcpu->apic;
-	const struct qemu_apic before = *apic;
-	unsigned i, divide;
-
-	if (!lapic->present)
-		return;
-	if (!(apic->apicbase & X2APIC_ENABLED)) {
-		apic->id = (uint8_t)(cpu_lapic_read(lapic, 0x20) >> 24);
-		apic->log_dest = (uint8_t)(cpu_lapic_read(lapic, 0xd0) >> 24);
-		apic->dest_mode = (uint8_t)(cpu_lapic_read(lapic, 0xe0) >> 28);
-	}
-	apic->tpr = (uint8_t)cpu_lapic_read(lapic, 0x80);
-	apic->spurious_vec = cpu_lapic_read(lapic, 0xf0);
-	for (i = 0; i < 8; i++) {
-		apic->isr[i] = cpu_lapic_read(lapic, 0x100 + 16 * i);
-		apic->tmr[i] = cpu_lapic_read(lapic, 0x180 + 16 * i);
-		apic->irr[i] = cpu_lapic_read(lapic, 0x200 + 16 * i);
-	}
-	apic->esr = cpu_lapic_read(lapic, 0x280);
-	apic->icr[0] = cpu_lapic_read(lapic, 0x300);
-	apic->icr[1] = cpu_lapic_read(lapic, 0x310);
-	for (i = 0; i < 6; i++)
-		apic->lvt[i] = cpu_lapic_read(lapic, 0x320 + 16 * i);
-	apic->initial_count = cpu_lapic_read(lapic, 0x380);
-	apic->divide_conf = cpu_lapic_read(lapic, 0x3e0);
-	divide = (apic->divide_conf & 3) | (apic->divide_conf >> 1 & 4);
-	apic->count_shift = (divide + 1) & 7;
-	if (vcpu->tcg && (apic->initial_count != before.initial_count ||
-			     apic->lvt[0] != before.lvt[0] ||
-			     apic->divide_conf != before.divide_conf))
-		restart_timer(vcpu->clock, apic);
-}
-
 /* A parent that runs a guest of its own cannot be forked. */
 static int
 check_nested(const struct qemu_cpu *cpu, struct lf_error *error)
@@ -631,7 +430,7 @@ qemu_vcpu_to_state(const struct qemu_vcpu *vcpu, const struct cpu_cpuid *cpuid,
 		rc =
 		    xsave_to_state(cpu, vcpu->tcg, cpuid, &state->xsave, error);
 	if (rc == 0)
-		rc = msrs_to_state(vcpu, state, error);
+		rc = qemu_msrs_to_state(cpu, vcpu->phys_bits, state, error);
 	if (rc < 0)
 		return rc;
 	state->mp_state =
@@ -641,7 +440,7 @@ qemu_vcpu_to_state(const struct qemu_vcpu *vcpu, const struct cpu_cpuid *cpuid,
 	nested_to_state(cpu, &state->nested);
 	state->xcrs.xcr0 = cpu->xcr0 != 0 ? cpu->xcr0 : 1;
 	debugregs_to_state(cpu, &state->debugregs);
-	lapic_to_state(&vcpu->apic, &state->lapic);
+	qemu_apic_to_state(&vcpu->apic, &state->lapic);
 	state->tsc.tsc = cpu->tsc;
 	if (qemu_cpu_has(cpu, "cpu/tsc_khz"))
 		state->tsc.khz = (uint32_t)cpu->tsc_khz;
@@ -662,7 +461,7 @@ qemu_vcpu_from_state(struct qemu_vcpu *vcpu, const struct cpu_cpuid *cpuid,
 		    &state->xsave, vcpu->tcg, cpuid, cpu, error);
 	if (rc < 0)
 		return rc;
-	msrs_from_state(state, vcpu);
+	qemu_msrs_from_state(state, vcpu->phys_bits, cpu);
 	vcpu->common.halted = state->mp_state == CPU_MP_HALTED;
 	if (!vcpu->tcg)
 		cpu->mp_state = state->mp_state;
@@ -670,7 +469,8 @@ qemu_vcpu_from_state(struct qemu_vcpu *vcpu, const struct cpu_cpuid *cpuid,
 	sregs_from_state(&state->sregs, vcpu);
 	cpu->xcr0 = state->xcrs.xcr0;
 	debugregs_from_state(&state->debugregs, cpu);
-	lapic_from_state(&state->lapic, vcpu);
+	qemu_apic_from_state(
+	    &state->lapic, vcpu->tcg, vcpu->clock, &vcpu->apic);
 	if (!vcpu->tcg)
 		cpu->tsc = state->tsc.tsc;
 	events_from_state(&state->events, vcpu);

@@ -53,9 +53,13 @@ libfork_sources += \
 libfork_sources += \
 	libfork/qemu/apic_section.c \
 	libfork/qemu/apic_section.h \
+	libfork/qemu/apic_translate.c \
+	libfork/qemu/apic_translate.h \
 	libfork/qemu/chip_sections.c \
 	libfork/qemu/chip_sections.h \
+	libfork/qemu/cpu_msrs.c \
 	libfork/qemu/cpu_msrs.def \
+	libfork/qemu/cpu_msrs.h \
 	libfork/qemu/cpu_section.c \
 	libfork/qemu/cpu_section.h \
 	libfork/qemu/cpu_translate.c \
