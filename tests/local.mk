@@ -53,10 +53,10 @@ include tests/fuzz/local.mk
 # many of them start virtual machines, and the machine is small.
 check-all:
 	@rm -f tests/*/*.trs tests/*.trs
-	@$(MAKE) --no-print-directory check AM_COLOR_TESTS=no \
-		>tests/check.log 2>&1 || true; \
-	grep -aE '^(FAIL|SKIP|ERROR|XPASS): ' tests/check.log || true
-	@$(SHELL) $(top_srcdir)/tests/lib/summary '$(abs_top_builddir)'
+	@status=0; $(MAKE) --no-print-directory check AM_COLOR_TESTS=no \
+		>tests/check.log 2>&1 || status=$$?; \
+	grep -aE '^(FAIL|SKIP|ERROR|XPASS): ' tests/check.log || true; \
+	$(SHELL) $(top_srcdir)/tests/lib/summary '$(abs_top_builddir)' $$status
 
 # The same with the long counts.
 soak:
