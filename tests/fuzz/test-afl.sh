@@ -70,7 +70,12 @@ nothing_left() {
 	return 1
 }
 
-echo "1..15"
+# Shared memory that a process made.
+memory_of() { # PID
+	ipcs -mp | awk -v pid="$1" '$3 == pid { print $1 }'
+}
+
+echo "1..16"
 mkdir "$dir/seeds" "$dir/words"
 # A PNG of one pixel.
 printf '%b' '\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x02\0\0\0\x90wS\xde\0\0\0\x0cIDATx\x9cc\xf8\xcf\xc0\0\0\x03\x01\x01\0\xc9\xfe\x92\xef\0\0\0\0IEND\xaeB`\x82' \
@@ -170,7 +175,7 @@ for i in $(seq $times); do
 	wait "$pid" 2>/dev/null
 	sleep 0.2
 	# What it made before it had a target to leave it to.
-	for memory in $(ipcs -mp | awk -v pid="$pid" '$3 == pid { print $1 }'); do
+	for memory in $(memory_of "$pid"); do
 		ipcrm -m "$memory"
 	done
 	rm -rf "$dir/killed.$i"
@@ -178,6 +183,28 @@ done
 pids=()
 nothing_left || left=1
 ok $left "afl-fuzz killed $times times: nothing is left"
+
+# Killed while it fuzzes: what it shared with its target is gone as well.
+afl-fuzz -i "$dir/words" -o "$dir/shared" -t 3000 -- "$xlfork" fuzz \
+	--program "$programs/bugs.elf" >"$dir/log" 2>&1 &
+pid=$!
+pids=("$pid")
+for _ in $(seq 300); do
+	[ ! -e "$dir/shared/default/fuzzer_stats" ] || break
+	sleep 0.1
+done
+had=$(memory_of "$pid")
+kill -KILL "$pid"
+wait "$pid" 2>/dev/null
+pids=()
+nothing_left
+kept=$(memory_of "$pid")
+echo "shared memory before: ${had:-none}, after: ${kept:-none}" >>"$dir/log"
+for memory in $kept; do
+	ipcrm -m "$memory"
+done
+[ -n "$had" ] && [ -z "$kept" ]
+ok $? "afl-fuzz killed while it fuzzes: its shared memory is gone, too"
 
 # SIGTERM to the target alone, while it waits for its fuzzer.
 memory=$(ipcmk -M 65536 | grep -oE '[0-9]+$')
