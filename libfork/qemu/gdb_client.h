@@ -18,6 +18,7 @@
 #include <libfork/error.h>
 
 #include "base/cleanup.h"
+#include "qemu/gdb_packet.h"
 
 struct gdb_client;
 
@@ -26,13 +27,6 @@ struct gdb_client;
 
 /* More vCPUs than any guest has here. */
 #define GDB_THREADS_MAX 1024U
-
-/* How the guest came to a stop. */
-struct gdb_stop {
-	char kind;       /* 'T', 'S': by a signal; 'W', 'X': it is gone */
-	uint8_t signal;  /* 5: breakpoint or step, 2: interrupted */
-	uint32_t thread; /* QEMU's vCPU index + 1; 0: not said */
-};
 
 /*
  * Takes over a descriptor (closed in any case on failure) and learns what the
@@ -77,7 +71,8 @@ int gdb_client_interrupt(struct gdb_client *client, struct lf_error *error);
 
 /*
  * Waits for a stop: 1 with `*ret_stop`; 0 when none came within `timeout_ms`
- * (0: only looks); -EPIPE when QEMU is gone, -EBADMSG ...
+ * (0: only looks); -EPIPE when QEMU is gone, -EBADMSG when it sent something
+ * that is no report of a stop.
  */
 int gdb_client_wait_stop(struct gdb_client *client, int timeout_ms,
     struct gdb_stop *ret_stop, struct lf_error *error);

@@ -14,6 +14,13 @@
 /* Bytes of a packet, as it stands on the wire and taken apart, at most. */
 #define GDB_PACKET_MAX 0x4000U
 
+/* How the guest came to a stop. */
+struct gdb_stop {
+	char kind;       /* 'T', 'S': by a signal; 'W', 'X': it is gone */
+	uint8_t signal;  /* 5: breakpoint or step, 2: interrupted */
+	uint32_t thread; /* QEMU's vCPU index + 1; 0: not said */
+};
+
 /*
  * Writes `len` bytes as a packet. Returns its length, or -EMSGSIZE when it is
  * longer than `size`.

@@ -21,6 +21,8 @@ libfork_sources += \
 	libfork/qemu/devfile.h \
 	libfork/qemu/gdb_client.c \
 	libfork/qemu/gdb_client.h \
+	libfork/qemu/gdb_link.c \
+	libfork/qemu/gdb_link.h \
 	libfork/qemu/gdb_packet.c \
 	libfork/qemu/gdb_packet.h \
 	libfork/qemu/guest_map.c \
