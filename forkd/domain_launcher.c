@@ -115,6 +115,12 @@ domain_need(const struct hosted *h, enum role_need_id id,
 
 	if (take_arguments == NULL)
 		return error_nomem(error);
+	if (p->over) {
+		json_decref(take_arguments);
+		return error_set(error, EPIPE,
+		    "there is no forkd that could be asked to '%s'",
+		    role_needs[id].name);
+	}
 	json_object_set_new(take_arguments, "domain", json_integer(h->id));
 	pthread_mutex_lock(&p->lock);
 	p->need = &need;

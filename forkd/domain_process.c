@@ -646,7 +646,11 @@ domain_process_main(unsigned id, unsigned adopt_within, uid_t forkd_uid)
 		return 1;
 	}
 	event_base_dispatch(p.base);
-	/* Nobody will adopt the domain: it ends, with its QEMU. */
+	/*
+	 * Nobody will adopt the domain: it ends, with its QEMU. Its overlays
+	 * are left to the next forkd, which looks for those of no domain.
+	 */
+	p.over = true;
 	while (p.first != NULL)
 		remove_hosted(&p, p.first);
 	return 0;

@@ -86,6 +86,7 @@ struct domain_process {
 	struct event *orphaned; /* ticks while no forkd is there */
 	unsigned orphan_seconds;
 	bool given_up;        /* no forkd will come */
+	bool over;            /* the loop has ended: nobody can be asked */
 	struct peer *peer;    /* to forkd; NULL while none is there */
 	struct hosted *first; /* the one that the process is for; then forks */
 	int origin;           /* our lease on the parent's snapshot; -1 */
@@ -146,8 +147,9 @@ json_t *domain_access(const struct lf_exit *exit);
 void domain_launcher_init(struct hosted *hosted);
 
 /*
- * Asks forkd for something in a domain's name and waits for the answer; worker
- * only. `ret_fds` gets exactly `fd_wanted` descriptors.
+ * Asks forkd for something in a domain's name and waits for the answer, which
+ * the main thread brings: worker only, until the loop is over. `ret_fds` gets
+ * exactly `fd_wanted` descriptors.
  */
 int domain_need(const struct hosted *hosted, enum role_need_id id,
     json_t *take_arguments, const int *fds, size_t fd_count,

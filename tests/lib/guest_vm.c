@@ -150,6 +150,17 @@ guest_bootless(const char *name)
 	return config;
 }
 
+void
+guest_add_disk(struct lf_domain_config *config, const char *name)
+{
+	struct lf_disk *disk;
+
+	guest_shell("qemu-img create -q -f qcow2 %s/%s 8M", guest_dir(), name);
+	cr_assert_eq(lf_domain_config_add_disk(config, &disk, NULL), 0);
+	disk->path = guest_path("%s", name);
+	disk->format = LF_DISK_QCOW2;
+}
+
 struct lf_domain_config *
 guest_linux(const char *name, const char *words)
 {

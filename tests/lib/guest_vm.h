@@ -39,6 +39,9 @@ struct lf_domain_config *guest_bootless(const char *name);
  */
 struct lf_domain_config *guest_linux(const char *name, const char *words);
 
+/* A disk of 8 MiB, an empty qcow2 of that name in the test's directory. */
+void guest_add_disk(struct lf_domain_config *config, const char *name);
+
 /* The other end of a serial socket, and everything that came through it. */
 struct console {
 	int fd;

@@ -290,16 +290,13 @@ Test(forkd_bad, no_space_for_an_overlay)
 {
 	struct lf_domain_config *config = guest_bootless("a");
 	char *state = guest_path("state");
-	struct lf_disk *disk;
 	unsigned id;
 
 	cr_assert_eq(mkdir(state, 0700), 0);
 	if (mount("none", state, "tmpfs", 0, "size=16k,mode=0700") < 0)
 		cr_skip_test("no file system of a few pages can be mounted");
 	forkd_start(NULL);
-	guest_shell("qemu-img create -q -f raw %s/disk 1M", guest_dir());
-	lf_domain_config_add_disk(config, &disk, NULL);
-	disk->path = guest_path("disk");
+	guest_add_disk(config, "disk");
 	id = forkd_create(config);
 	forkd_refuses(
 	    "fork-vm", forkd_domain(id), -ENOSPC, "No space left on device");

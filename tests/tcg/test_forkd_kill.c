@@ -146,10 +146,13 @@ Test(forkd_kill, domains_that_died_without_a_forkd_are_listed_as_crashed)
 
 Test(forkd_kill, domains_whose_run_directory_is_gone_end_with_all_they_have)
 {
+	struct lf_domain_config *config = guest_bootless("a");
 	unsigned a;
 
+	/* The fork has an overlay, which it cannot ask anybody to remove. */
+	guest_add_disk(config, "disk");
 	forkd_start(NULL);
-	a = forkd_create(guest_bootless("a"));
+	a = forkd_create(config);
 	forkd_fork(a);
 	forkd_create(guest_bootless("b"));
 	forkd_wait_processes(1 + 3 * 2);
@@ -329,15 +332,11 @@ Test(forkd_kill, forkd_at_any_step_of_a_fork)
 
 	for (us = 0; us < STEPS_US; us += step_us()) {
 		struct lf_domain_config *config = guest_bootless("a");
-		struct lf_disk *disk;
 		unsigned parent;
 		pid_t aside;
 
 		forkd_start(NULL);
-		guest_shell(
-		    "qemu-img create -q -f raw %s/disk 1M", guest_dir());
-		lf_domain_config_add_disk(config, &disk, NULL);
-		disk->path = guest_path("disk");
+		guest_add_disk(config, "disk");
 		parent = forkd_create(config);
 		aside = forkd_call_aside("fork-vm", forkd_domain(parent));
 		usleep((useconds_t)us);

@@ -39,18 +39,6 @@ with(unsigned id, const char *name, json_t *take_value)
 	return arguments;
 }
 
-/* A disk for a boot-less guest, which does not touch it. */
-static void
-add_disk(struct lf_domain_config *config, const char *name)
-{
-	struct lf_disk *disk;
-
-	guest_shell("qemu-img create -q -f qcow2 %s/%s 8M", guest_dir(), name);
-	cr_assert_eq(lf_domain_config_add_disk(config, &disk, NULL), 0);
-	disk->path = guest_path("%s", name);
-	disk->format = LF_DISK_QCOW2;
-}
-
 Test(forkd, commands_change_states_as_the_manual_says)
 {
 	char *serial = guest_path("a.serial");
@@ -106,7 +94,7 @@ Test(forkd, forks_go_on_from_the_frozen_tick_and_hold_their_parent)
 	json_t *result, *forks;
 
 	forkd_start(NULL);
-	add_disk(config, "disk");
+	guest_add_disk(config, "disk");
 	parent = forkd_create(config);
 	tick = forkd_wait_tick(serial, 2);
 	result = forkd_call("fork-vm", with(parent, "count", json_integer(3)));
@@ -162,7 +150,7 @@ Test(forkd, a_fork_gets_the_configuration_that_it_may_have)
 	unsigned parent;
 
 	forkd_start(NULL);
-	add_disk(config, "disk");
+	guest_add_disk(config, "disk");
 	cr_assert_eq(lf_domain_config_copy(config, &fork, NULL), 0);
 	parent = forkd_create(config);
 	arguments = with(parent, "config", forkd_config_value(fork));
@@ -427,7 +415,7 @@ Test(forkd, images_in_a_directory_that_qemus_user_cannot_enter)
 	    config->firmware.path, guest_dir(), guest_dir());
 	free(config->firmware.path);
 	config->firmware.path = guest_path("private/firmware");
-	add_disk(config, "private/disk");
+	guest_add_disk(config, "private/disk");
 	guest_shell("chmod 0600 %s/private/disk", guest_dir());
 	forkd_start(NULL);
 	id = forkd_create(config);
