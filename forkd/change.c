@@ -263,18 +263,20 @@ on_prepared(void *opaque, const struct lf_error *error, json_t *result,
 void
 change_prepare(struct domain *domain, change_done *done, void *opaque)
 {
-	struct change *change = NULL;
+	struct change *change;
 	json_t *config = NULL;
 	struct lf_error error;
-	int rc = check_launch(domain, &error);
+	int rc;
 
-	if (rc == 0) {
-		change = change_new(domain, done, opaque);
-		rc = change == NULL ? error_nomem(&error) : 0;
+	/* It came to a device at once: none has to wait for it any more. */
+	if (domain->launching || domain->device_model) {
+		done(opaque, domain, NULL);
+		return;
 	}
-	if (rc == 0)
-		rc = lf_domain_config_copy(
-		    domain->config, &domain->launch_config, &error);
+	change = change_new(domain, done, opaque);
+	rc = change == NULL ? error_nomem(&error)
+			    : lf_domain_config_copy(domain->config,
+				  &domain->launch_config, &error);
 	if (rc == 0)
 		rc = birth_config_value(domain->launch_config, &config, &error);
 	if (rc < 0) {

@@ -35,7 +35,8 @@ void change_launch_wanted(struct domain *domain);
 
 /*
  * Starts the device model that a fork may need later, with the configuration
- * on record; it waits until then. `done` is called when it is ready.
+ * on record; it waits until then. `done` is called when it is ready, at once
+ * for a fork that has one or is being given one.
  */
 void change_prepare(struct domain *domain, change_done *done, void *opaque);
 

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Late launches as forkd sees them. The domain process is the other end of a
+ * connection, played by the test.
+ */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "forkd/change.h"
+#include "forkd/daemon.h"
+#include "forkd/peer.h"
+#include "forkd/registry.h"
+
+static char dir[32];
+
+/* A forkd with a domain, whose process has been asked for something. */
+struct scene {
+	struct daemon daemon;
+	struct domain *domain;
+	struct peer *process;
+	struct peer_request *asked;
+	unsigned done;
+	int rc; /* of the last change that came to its end */
+};
+
+static void
+on_request(void *opaque, struct peer_request *request)
+{
+	struct scene *s = opaque;
+
+	cr_assert_null(s->asked);
+	s->asked = request;
+}
+
+static void
+on_closed(void *opaque, const struct lf_error *why)
+{
+	(void)opaque;
+	(void)why;
+}
+
+static const struct peer_ops ops = {.request = on_request, .closed = on_closed};
+
+static void
+on_changed(void *opaque, struct domain *domain, const struct lf_error *error)
+{
+	struct scene *s = opaque;
+
+	cr_assert_eq(domain, s->domain);
+	s->done++;
+	s->rc = error != NULL ? error->code : 0;
+}
+
+static struct lf_domain_config *
+make_config(const char *name)
+{
+	struct lf_domain_config *config = lf_domain_config_new();
+	struct lf_error error;
+
+	cr_assert_eq(lf_domain_config_set(&config->name, name, &error), 0);
+	cr_assert_eq(lf_domain_config_complete(config, &error), 0);
+	return config;
+}
+
+/* A fork without device model that runs. */
+static void
+open_scene(struct scene *s)
+{
+	struct lf_error error;
+	int sv[2];
+
+	strcpy(dir, "/tmp/test-change-XXXXXX");
+	cr_assert_not_null(mkdtemp(dir));
+	*s = (struct scene){
+	    .daemon = {.base = event_base_new(), .overlay_dir = dir}};
+	cr_assert_eq(registry_init(&s->daemon.registry, dir, 0700, &error), 0);
+	cr_assert_eq(registry_add(&s->daemon.registry, make_config("one"), 7,
+			 &s->domain, &error),
+	    0);
+	s->domain->owner = &s->daemon;
+	s->domain->established = true;
+	s->domain->device_model = false;
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
+	cr_assert_eq(
+	    peer_new(s->daemon.base, sv[0], &ops, s, &s->domain->link, &error),
+	    0);
+	cr_assert_eq(
+	    peer_new(s->daemon.base, sv[1], &ops, s, &s->process, &error), 0);
+}
+
+static void
+close_scene(struct scene *s)
+{
+	char command[64];
+
+	peer_free(s->process);
+	registry_done(&s->daemon.registry);
+	event_base_free(s->daemon.base);
+	snprintf(command, sizeof(command), "rm -rf %s", dir);
+	cr_assert_eq(system(command), 0);
+}
+
+/* The process has heard the question. */
+static void
+hear(struct scene *s, const char *command)
+{
+	while (s->asked == NULL)
+		event_base_loop(s->daemon.base, EVLOOP_ONCE);
+	cr_assert_str_eq(s->asked->name, command);
+}
+
+static void
+answer(struct scene *s, unsigned done)
+{
+	peer_return(take_ptr(s->asked), json_object(), NULL, 0);
+	while (s->done < done)
+		event_base_loop(s->daemon.base, EVLOOP_ONCE);
+}
+
+Test(change, a_fork_that_is_being_launched_needs_no_device_model_that_waits)
+{
+	struct scene s;
+
+	open_scene(&s);
+	change_launch(s.domain, NULL, -1, false, on_changed, &s);
+	hear(&s, "launch");
+	change_prepare(s.domain, on_changed, &s);
+	cr_assert_eq(s.done, 1);
+	cr_assert_eq(s.rc, 0);
+	cr_assert_not_null(s.domain->launch_config);
+	answer(&s, 2);
+	cr_assert_eq(s.rc, 0);
+	cr_assert(s.domain->device_model);
+	cr_assert_str_eq(s.domain->config->name, "one");
+	close_scene(&s);
+}
+
+Test(change, a_second_launch_is_refused_and_the_first_goes_on)
+{
+	struct scene s;
+
+	open_scene(&s);
+	change_launch(s.domain, NULL, -1, false, on_changed, &s);
+	hear(&s, "launch");
+	change_launch(s.domain, make_config("two"), -1, false, on_changed, &s);
+	cr_assert_eq(s.rc, -EBUSY);
+	answer(&s, 2);
+	cr_assert_eq(s.rc, 0);
+	cr_assert_str_eq(s.domain->config->name, "one");
+	change_launch(s.domain, NULL, -1, false, on_changed, &s);
+	cr_assert_eq(s.rc, -EBADFD);
+	close_scene(&s);
+}
