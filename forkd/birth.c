@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/sys.h"
 #include "forkd/change.h"
+#include "forkd/config_json.h"
 #include "forkd/daemon.h"
 #include "forkd/life.h"
 #include "forkd/peer.h"
@@ -30,20 +31,6 @@ struct birth {
 	birth_done *done;
 	void *opaque;
 };
-
-int
-birth_config_value(const struct lf_domain_config *config, json_t **ret_value,
-    struct lf_error *error)
-{
-	cleanup_free char *text = NULL;
-	int rc;
-
-	rc = lf_domain_config_to_json(config, &text, error);
-	if (rc < 0)
-		return rc;
-	*ret_value = json_loads(text, 0, NULL);
-	return *ret_value != NULL ? 0 : error_nomem(error);
-}
 
 static void
 on_failed_gone(void *opaque)
@@ -67,26 +54,6 @@ fail(struct birth *birth)
 		on_failed_gone(birth);
 }
 
-void
-birth_release_overlays(struct domain *domain)
-{
-	const struct daemon *daemon = domain->owner;
-	struct file_list *list = &domain->overlays;
-	size_t len = strlen(daemon->overlay_dir), i = 0;
-	struct lf_error ignored;
-
-	while (i < list->count) {
-		if (strncmp(list->path[i], daemon->overlay_dir, len) == 0) {
-			i++;
-			continue;
-		}
-		/* Out of memory, a reset will not find it, and says so. */
-		registry_list_file(&domain->named, list->path[i], &ignored);
-		free(list->path[i]);
-		list->path[i] = list->path[--list->count];
-	}
-}
-
 static void
 succeed(struct birth *birth)
 {
@@ -105,7 +72,7 @@ succeed(struct birth *birth)
 	/* It may have said why it is paused before it was told to be ready. */
 	if (strcmp(domain->reason, REGISTRY_STARTING) == 0)
 		domain->reason[0] = '\0';
-	birth_release_overlays(domain);
+	registry_release_overlays(domain, daemon->overlay_dir);
 	if (registry_save(domain, &error) < 0)
 		daemon_log_error(&error);
 	daemon_event(daemon, "DOMAIN_CREATED", domain,
@@ -209,7 +176,7 @@ boot(struct birth *birth, struct lf_domain_config *take_config, bool paused,
 	if (rc < 0)
 		return rc;
 	decide_accelerator(birth->daemon, domain);
-	rc = birth_config_value(domain->config, &config, error);
+	rc = config_json_make(domain->config, &config, error);
 	if (rc < 0)
 		return rc;
 	birth->answers = 1;
@@ -247,7 +214,7 @@ derive_config(struct daemon *daemon, const struct domain *parent,
 	for (i = daemon->registry.next_id;; i++) {
 		snprintf(name, sizeof(name), "%.*s.%u", LF_NAME_MAX - 11,
 		    parent->config->name, i);
-		if (registry_find_name(&daemon->registry, name) == NULL)
+		if (registry_check_name(&daemon->registry, name, NULL) == 0)
 			break;
 	}
 	return lf_domain_config_derive(parent->config, name, ret_config, error);
@@ -277,7 +244,7 @@ fork_domain(struct birth *birth, struct domain *parent,
 		return error_sys(error, errno, "cannot make a socket pair");
 	child_end = sv[0];
 	parent_end = sv[1];
-	rc = birth_config_value(domain->config, &config, error);
+	rc = config_json_make(domain->config, &config, error);
 	if (rc < 0)
 		return rc;
 	birth->answers = 2;

@@ -42,14 +42,4 @@ void birth_fork(struct daemon *daemon, struct domain *parent,
 void birth_fork_here(struct daemon *daemon, struct domain *parent,
     json_t *take_options, bool paused, birth_done *done, void *opaque);
 
-/* The configuration as a value to send. */
-int birth_config_value(const struct lf_domain_config *config,
-    json_t **ret_value, struct lf_error *error);
-
-/*
- * An overlay at a place that the user named is the user's from now on, as its
- * configuration is; those in our own directory go with the domain.
- */
-void birth_release_overlays(struct domain *domain);
-
 #endif

@@ -11,7 +11,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/sys.h"
-#include "forkd/birth.h"
+#include "forkd/config_json.h"
 #include "forkd/daemon.h"
 #include "forkd/life.h"
 #include "forkd/registry.h"
@@ -95,17 +95,18 @@ note_launch(struct domain *domain, const json_t *result)
 static void
 commit_launch(struct domain *domain)
 {
+	struct daemon *daemon = domain->owner;
 	bool renamed =
 	    strcmp(domain->config->name, domain->launch_config->name) != 0;
 
 	lf_domain_config_free(domain->config);
 	domain->config = take_ptr(domain->launch_config);
 	domain->device_model = true;
-	birth_release_overlays(domain);
+	registry_release_overlays(domain, daemon->overlay_dir);
 	save(domain);
 	if (renamed)
-		daemon_event(domain->owner, "DOMAIN_RENAMED", domain, NULL);
-	daemon_event(domain->owner, "DOMAIN_LAUNCHED", domain,
+		daemon_event(daemon, "DOMAIN_RENAMED", domain, NULL);
+	daemon_event(daemon, "DOMAIN_LAUNCHED", domain,
 	    json_pack("{s:s}", "state", control_state_name(domain->state)));
 }
 
@@ -167,7 +168,7 @@ begin_launch(struct change *change, struct domain *domain,
 		rc = lf_domain_config_copy(domain->config, &take_config, error);
 	if (rc < 0)
 		return rc;
-	rc = birth_config_value(take_config, &config, error);
+	rc = config_json_make(take_config, &config, error);
 	if (rc < 0) {
 		lf_domain_config_free(take_config);
 		return rc;
@@ -278,7 +279,7 @@ change_prepare(struct domain *domain, change_done *done, void *opaque)
 			    : lf_domain_config_copy(domain->config,
 				  &domain->launch_config, &error);
 	if (rc == 0)
-		rc = birth_config_value(domain->launch_config, &config, &error);
+		rc = config_json_make(domain->launch_config, &config, &error);
 	if (rc < 0) {
 		lf_domain_config_free(take_ptr(domain->launch_config));
 		free(change);
@@ -305,7 +306,7 @@ on_reset(void *opaque, const struct lf_error *error, json_t *result,
 	if (domain == NULL)
 		error = error != NULL ? error : &gone;
 	else {
-		birth_release_overlays(domain);
+		registry_release_overlays(domain, change->daemon->overlay_dir);
 		save(domain);
 	}
 	change->done(change->opaque, domain, error);

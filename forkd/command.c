@@ -107,36 +107,6 @@ domname(
 	    request, json_pack("{s:s}", "name", domain->config->name), NULL, 0);
 }
 
-static int
-rename_domain(struct client *client, struct domain *domain, const char *name,
-    struct lf_error *error)
-{
-	cleanup_free char *old = NULL;
-	int rc;
-
-	if (strlen(name) > LF_NAME_MAX)
-		return error_set(error, EINVAL,
-		    "a name has at most %d bytes, this one %zu", LF_NAME_MAX,
-		    strlen(name));
-	if (strcmp(name, domain->config->name) == 0)
-		return 0;
-	rc = registry_check_name(&client->daemon->registry, name, error);
-	if (rc < 0)
-		return rc;
-	old = domain->config->name;
-	domain->config->name = NULL;
-	rc = lf_domain_config_set(&domain->config->name, name, error);
-	if (rc == 0)
-		rc = lf_domain_config_check(domain->config, error);
-	if (rc == 0)
-		rc = registry_save(domain, error);
-	if (rc < 0) {
-		free(domain->config->name);
-		domain->config->name = take_ptr(old);
-	}
-	return rc;
-}
-
 static void
 rename_(
     struct client *client, struct domain *domain, struct peer_request *request)
@@ -145,11 +115,14 @@ rename_(
 	    json_string_value(json_object_get(request->arguments, "name"));
 	struct lf_error error;
 
-	if (rename_domain(client, domain, name, &error) < 0) {
+	int rc = registry_rename(domain, name, &error);
+
+	if (rc < 0) {
 		peer_fail(request, &error);
 		return;
 	}
-	daemon_event(client->daemon, "DOMAIN_RENAMED", domain, NULL);
+	if (rc > 0)
+		daemon_event(client->daemon, "DOMAIN_RENAMED", domain, NULL);
 	peer_return(request, id_and_name(domain), NULL, 0);
 }
 

@@ -16,6 +16,7 @@
 #include "forkd/birth.h"
 #include "forkd/change.h"
 #include "forkd/client.h"
+#include "forkd/config_json.h"
 #include "forkd/daemon.h"
 #include "forkd/fork_options.h"
 #include "forkd/host.h"
@@ -28,20 +29,6 @@
 /* They are made one after the other, by one process: just keep it busy. */
 #define FORKS_HERE_AT_ONCE 64
 #define FREEZE_MS          120000
-
-/* The configuration that a client sent. */
-static int
-read_config(const struct peer_request *request,
-    struct lf_domain_config **ret_config, struct lf_error *error)
-{
-	cleanup_free char *text = json_dumps(
-	    json_object_get(request->arguments, "config"), JSON_COMPACT);
-
-	if (text == NULL)
-		return error_nomem(error);
-	return lf_domain_config_from_json(
-	    text, strlen(text), ret_config, error);
-}
 
 /* --- create --- */
 
@@ -87,7 +74,9 @@ command_create(
 	if (c == NULL)
 		rc = error_nomem(&error);
 	else {
-		rc = read_config(request, &c->config, &error);
+		rc = config_json_read(
+		    json_object_get(request->arguments, "config"), &c->config,
+		    &error);
 		if (rc == 0)
 			rc = lf_domain_config_complete(c->config, &error);
 		/* Before anything is started for nothing. */
@@ -345,7 +334,8 @@ read_fork_config(const struct peer_request *request,
 	struct lf_domain_config *config = NULL;
 	int rc;
 
-	rc = read_config(request, &config, error);
+	rc = config_json_read(
+	    json_object_get(request->arguments, "config"), &config, error);
 	if (rc == 0)
 		rc = lf_domain_config_check_fork(parent->config, config, error);
 	if (rc == 0)

@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/sys.h"
+#include "forkd/config_json.h"
 #include "forkd/domain_process.h"
 
 /* How long the other end of a lease may take to read the snapshot. */
@@ -43,13 +44,8 @@ int
 domain_job_config(const struct job *job, struct lf_domain_config **ret_config,
     struct lf_error *error)
 {
-	cleanup_free char *text =
-	    json_dumps(domain_job_argument(job, "config"), JSON_COMPACT);
-
-	if (text == NULL)
-		return error_nomem(error);
-	return lf_domain_config_from_json(
-	    text, strlen(text), ret_config, error);
+	return config_json_read(
+	    domain_job_argument(job, "config"), ret_config, error);
 }
 
 /* What a domain on QEMU knows of itself, for those who ask. */

@@ -19,6 +19,8 @@ forkd_libforkd_la_SOURCES = \
 	forkd/command_info.c \
 	forkd/command_list.c \
 	forkd/command_make.c \
+	forkd/config_json.c \
+	forkd/config_json.h \
 	forkd/daemon.c \
 	forkd/daemon.h \
 	forkd/domain_fork.c \

@@ -355,8 +355,11 @@ int
 registry_check_name(
     struct registry *registry, const char *name, struct lf_error *error)
 {
-	const struct domain *taken = registry_find_name(registry, name);
+	const struct domain *taken = registry->first;
 
+	while (taken != NULL && strcmp(taken->config->name, name) != 0 &&
+	       strcmp(registry_config(taken)->name, name) != 0)
+		taken = taken->next;
 	if (taken != NULL)
 		return error_set(error, EEXIST,
 		    "the name '%s' is taken by domain %u; choose another, or "
@@ -369,6 +372,41 @@ registry_check_name(
 		    "id",
 		    name);
 	return 0;
+}
+
+int
+registry_rename(struct domain *domain, const char *name, struct lf_error *error)
+{
+	cleanup_free char *old = NULL;
+	int rc;
+
+	if (strlen(name) > LF_NAME_MAX)
+		return error_set(error, EINVAL,
+		    "a name has at most %d bytes, this one %zu", LF_NAME_MAX,
+		    strlen(name));
+	if (domain->launching)
+		return error_set(error, EBUSY,
+		    "domain %u ('%s') is being given its device model; rename "
+		    "it when it has it",
+		    domain->id, domain->config->name);
+	if (strcmp(name, domain->config->name) == 0)
+		return 0;
+	rc = registry_check_name(domain->registry, name, error);
+	if (rc < 0)
+		return rc;
+	old = domain->config->name;
+	domain->config->name = NULL;
+	rc = lf_domain_config_set(&domain->config->name, name, error);
+	if (rc == 0)
+		rc = lf_domain_config_check(domain->config, error);
+	if (rc == 0)
+		rc = registry_save(domain, error);
+	if (rc < 0) {
+		free(domain->config->name);
+		domain->config->name = take_ptr(old);
+		return rc;
+	}
+	return 1;
 }
 
 int
@@ -451,6 +489,34 @@ registry_drop_overlay(struct domain *domain, const char *path)
 	    registry_has_file(&domain->named, path))
 		unlink(path);
 	registry_forget_overlay(domain, path);
+}
+
+/* Whether a path lies in a directory. */
+static bool
+lies_in(const char *path, const char *dir)
+{
+	size_t len = strlen(dir);
+
+	return strncmp(path, dir, len) == 0 && path[len] == '/';
+}
+
+void
+registry_release_overlays(struct domain *domain, const char *our_dir)
+{
+	struct file_list *list = &domain->overlays;
+	struct lf_error ignored;
+	size_t i = 0;
+
+	while (i < list->count) {
+		if (lies_in(list->path[i], our_dir)) {
+			i++;
+			continue;
+		}
+		/* Out of memory, a reset will not find it, and says so. */
+		registry_list_file(&domain->named, list->path[i], &ignored);
+		free(list->path[i]);
+		list->path[i] = list->path[--list->count];
+	}
 }
 
 static bool

@@ -132,9 +132,16 @@ struct peer *registry_link(const struct domain *domain);
 /* What QEMU is started with for it. */
 struct lf_domain_config *registry_config(const struct domain *domain);
 
-/* -EEXIST when a domain has the name. */
+/* -EEXIST when a domain has the name, or will have it by its launch. */
 int registry_check_name(
     struct registry *registry, const char *name, struct lf_error *error);
+
+/*
+ * Gives a domain another name: 1 when it has it, 0 when it had it before.
+ * -EBUSY while it is being launched, which gives it a name.
+ */
+int registry_rename(
+    struct domain *domain, const char *name, struct lf_error *error);
 
 /*
  * Takes a report of a new state; returns 1 when it changed something, 0 when
@@ -152,6 +159,12 @@ bool registry_has_file(const struct file_list *list, const char *path);
 
 /* Removes an overlay's file and forgets it. */
 void registry_drop_overlay(struct domain *domain, const char *path);
+
+/*
+ * An overlay at a place that the user named is the user's from now on, as its
+ * configuration is; those in our own directory go with the domain.
+ */
+void registry_release_overlays(struct domain *domain, const char *our_dir);
 
 /* Forgets an overlay that was not made: a file there is somebody else's. */
 void registry_forget_overlay(struct domain *domain, const char *path);

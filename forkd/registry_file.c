@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/sys.h"
+#include "forkd/config_json.h"
 #include "forkd/registry.h"
 #include "forkd/rundir.h"
 
@@ -24,21 +25,6 @@ json_free_p(json_t **value)
 	json_decref(*value);
 }
 #define cleanup_json cleanup(json_free_p)
-
-/* The configuration in its JSON form, as a value. */
-static int
-config_value(const struct lf_domain_config *config, json_t **ret_value,
-    struct lf_error *error)
-{
-	cleanup_free char *text = NULL;
-	int rc;
-
-	rc = lf_domain_config_to_json(config, &text, error);
-	if (rc < 0)
-		return rc;
-	*ret_value = json_loads(text, 0, NULL);
-	return *ret_value != NULL ? 0 : error_nomem(error);
-}
 
 /* A list of paths as a value; NULL when out of memory. */
 static json_t *
@@ -65,7 +51,7 @@ registry_file_write(const struct domain *domain, struct lf_error *error)
 
 	if (path == NULL)
 		return error_nomem(error);
-	rc = config_value(domain->config, &config, error);
+	rc = config_json_make(domain->config, &config, error);
 	if (rc < 0)
 		return rc;
 	value = json_pack("{s:i, s:O, s:s, s:o, s:I, s:b, s:I, s:s, s:o, "
@@ -91,7 +77,7 @@ registry_file_write(const struct domain *domain, struct lf_error *error)
 	if (domain->launch_config != NULL) {
 		json_t *launch = NULL;
 
-		rc = config_value(domain->launch_config, &launch, error);
+		rc = config_json_make(domain->launch_config, &launch, error);
 		if (rc < 0)
 			return rc;
 		json_object_set_new(value, "launch-config", launch);
@@ -145,14 +131,7 @@ static int
 read_config(const json_t *value, struct lf_domain_config **ret_config,
     struct lf_error *error)
 {
-	cleanup_free char *text = NULL;
-
-	if (value == NULL)
-		return 0;
-	text = json_dumps(value, 0);
-	return text == NULL ? error_nomem(error)
-			    : lf_domain_config_from_json(
-				  text, strlen(text), ret_config, error);
+	return value == NULL ? 0 : config_json_read(value, ret_config, error);
 }
 
 int

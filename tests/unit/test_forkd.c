@@ -728,6 +728,29 @@ Test(registry, reports_are_looked_up_in_the_table_of_transitions)
 	remove_dir();
 }
 
+Test(registry, an_overlay_goes_with_its_domain_only_from_our_own_directory)
+{
+	struct registry registry;
+	struct lf_error error;
+	struct domain *domain;
+	char ours[48], beside[64], others[64];
+
+	make_dir();
+	snprintf(ours, sizeof(ours), "%s/overlays", dir);
+	cr_assert_eq(registry_init(&registry, dir, 0700, &error), 0);
+	domain = add(&registry, "one", 0);
+	snprintf(beside, sizeof(beside), "%s-mine", ours);
+	snprintf(others, sizeof(others), "%s/a", ours);
+	cr_assert_eq(registry_list_file(&domain->overlays, beside, &error), 0);
+	cr_assert_eq(registry_list_file(&domain->overlays, others, &error), 0);
+	registry_release_overlays(domain, ours);
+	cr_assert_eq(domain->overlays.count, 1);
+	cr_assert(registry_has_file(&domain->overlays, others));
+	cr_assert(registry_has_file(&domain->named, beside));
+	registry_done(&registry);
+	remove_dir();
+}
+
 Test(registry, images_of_others_are_not_known)
 {
 	struct registry registry;

@@ -158,3 +158,25 @@ Test(change, a_second_launch_is_refused_and_the_first_goes_on)
 	cr_assert_eq(s.rc, -EBADFD);
 	close_scene(&s);
 }
+
+Test(change, the_name_that_a_launch_gives_is_taken_from_its_begin_on)
+{
+	struct lf_error error;
+	struct scene s;
+
+	open_scene(&s);
+	change_launch(s.domain, make_config("two"), -1, false, on_changed, &s);
+	cr_assert_eq(
+	    registry_check_name(&s.daemon.registry, "two", &error), -EEXIST);
+	cr_assert_eq(
+	    registry_check_name(&s.daemon.registry, "one", &error), -EEXIST);
+	/* It would be lost. */
+	cr_assert_eq(registry_rename(s.domain, "three", &error), -EBUSY);
+	hear(&s, "launch");
+	answer(&s, 1);
+	cr_assert_str_eq(s.domain->config->name, "two");
+	cr_assert_eq(registry_check_name(&s.daemon.registry, "one", &error), 0);
+	cr_assert_eq(registry_rename(s.domain, "three", &error), 1);
+	cr_assert_eq(registry_rename(s.domain, "three", &error), 0);
+	close_scene(&s);
+}
