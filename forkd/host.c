@@ -19,6 +19,7 @@
 #include "base/error.h"
 #include "base/sys.h"
 #include "forkd/daemon.h"
+#include "forkd/retire.h"
 #include "forkd/sandbox.h"
 
 /* A probe takes some 50 ms. */
@@ -49,7 +50,8 @@ finish(struct host_probe *probe)
 	daemon->host.probe = NULL;
 	if (probe->ended != NULL)
 		event_free(probe->ended);
-	process_done(&probe->process);
+	/* It is under way, if it did not answer in time. */
+	retire_process(daemon->base, &probe->process);
 	close_fd(probe->out);
 	free(probe);
 	while (waiter != NULL) {
@@ -71,8 +73,12 @@ on_probe_ended(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	if (what & EV_TIMEOUT)
-		process_kill(&probe->process);
-	process_collect(&probe->process, how, sizeof(how));
+		snprintf(how, sizeof(how), "took more than %d seconds",
+		    PROBE_SECONDS);
+	else {
+		process_collect(&probe->process, how, sizeof(how));
+		process_done(&probe->process);
+	}
 	/* "kvm REASON" or "tcg REASON". */
 	n = sys.read(probe->out, line, sizeof(line) - 1);
 	line[n > 0 ? n : 0] = '\0';
@@ -129,9 +135,12 @@ start_probe(struct daemon *daemon, struct lf_error *error)
 	    daemon->base, probe->process.pidfd, EV_READ, on_probe_ended, probe);
 	if (probe->ended == NULL || event_add(probe->ended, &limit) < 0) {
 		close_fd(go);
-		return error_nomem(error);
-	}
-	return spawn_go(go, error);
+		rc = error_nomem(error);
+	} else
+		rc = spawn_go(go, error);
+	if (rc < 0)
+		spawn_cancel(&probe->process);
+	return rc;
 }
 
 void

@@ -11,7 +11,6 @@
 #include <libfork/qemu.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -322,7 +321,7 @@ spawn_qemu(struct daemon *daemon, struct domain *domain, struct start *s,
 	    .fd_count = s->argv->fd_count,
 	    .log_fd = s->log,
 	    .user = &daemon->user,
-	    .end_with_us = s->probe};
+	    .ends_with_us = s->probe};
 	struct process process;
 	int rc;
 
@@ -362,9 +361,12 @@ start_qemu(struct daemon *daemon, struct domain *domain,
 		return error_nomem(error);
 	rc = launch_open_files(
 	    s->argv, &daemon->user, s->ram, s->qmp_theirs, s->fds, error);
-	if (rc < 0)
-		return rc;
-	return spawn_qemu(daemon, domain, s, error);
+	if (rc == 0) {
+		rc = spawn_qemu(daemon, domain, s, error);
+		if (rc < 0)
+			launch_remove_sockets(s->argv, s->fds);
+	}
+	return rc;
 }
 
 static void
@@ -517,9 +519,9 @@ spawn_qemu_img(struct overlay *o, struct lf_error *error)
 		rc = error_nomem(error);
 	} else
 		rc = spawn_go(go, error);
-	/* Its pipe is closed, so it ends, and nobody else collects it. */
+	/* Nobody else collects it. */
 	if (rc < 0)
-		waitpid(o->process.pid, NULL, 0);
+		spawn_cancel(&o->process);
 	return rc;
 }
 

@@ -68,7 +68,15 @@ open_tap(const char *name, int *ret_fd, struct lf_error *error)
 	if (sys.ioctl(fd, TUNSETIFF, &request) < 0) {
 		if (errno == EBUSY)
 			return error_set(error, EBUSY,
-			    "tap '%s' is in use by another program", name);
+			    "tap '%s' is in use by another program; name "
+			    "another one in the configuration",
+			    name);
+		if (errno == EPERM)
+			return error_set(error, EPERM,
+			    "tap '%s' is not for this user; have root make it "
+			    "for you: 'ip tuntap add dev %s mode tap user "
+			    "USER'",
+			    name, name);
 		return error_sys(error, errno, "cannot use tap '%s'", name);
 	}
 	*ret_fd = take_fd(&fd);
@@ -154,12 +162,20 @@ launch_open_files(const struct lf_qemu_argv *argv,
 			break;
 		}
 	}
-	/* Nobody will listen there. */
-	while (rc < 0 && i-- > 0)
-		if (argv->fds[i].kind == LF_QEMU_FD_LISTEN &&
-		    ret_fds[i].fd >= 0)
-			unlink(argv->fds[i].path);
+	if (rc < 0)
+		launch_remove_sockets(argv, ret_fds);
 	return rc;
+}
+
+void
+launch_remove_sockets(
+    const struct lf_qemu_argv *argv, const struct spawn_fd *fds)
+{
+	size_t i;
+
+	for (i = 0; i < argv->fd_count; i++)
+		if (argv->fds[i].kind == LF_QEMU_FD_LISTEN && fds[i].fd >= 0)
+			unlink(argv->fds[i].path);
 }
 
 void

@@ -21,6 +21,10 @@ int launch_open_files(const struct lf_qemu_argv *argv,
     struct spawn_fd *ret_fds, struct lf_error *error);
 void launch_close_files(const struct lf_qemu_argv *argv, struct spawn_fd *fds);
 
+/* No QEMU will listen there: removes the sockets that were made. */
+void launch_remove_sockets(
+    const struct lf_qemu_argv *argv, const struct spawn_fd *fds);
+
 /* A file of the host; what it is comes with it where wanted. */
 int launch_open(const char *what, const char *path, int flags, int *ret_fd,
     bool *ret_block, struct lf_error *error);

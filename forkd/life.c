@@ -18,6 +18,7 @@
 #include "forkd/daemon.h"
 #include "forkd/launch.h"
 #include "forkd/peer.h"
+#include "forkd/retire.h"
 #include "forkd/rundir.h"
 
 /* How long an adopted domain process may take to answer. */
@@ -251,16 +252,6 @@ check_ended(struct domain *domain)
 	daemon_check_idle(daemon);
 }
 
-/* Collects a process that has ended and forgets it. */
-static void
-collect(struct process *process, struct event **event, char *how, size_t size)
-{
-	process_collect(process, how, size);
-	event_free(*event);
-	*event = NULL;
-	process_done(process);
-}
-
 static void
 on_process_ended(evutil_socket_t fd, short what, void *arg)
 {
@@ -269,7 +260,8 @@ on_process_ended(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	collect(&domain->process, &domain->process_ended, how, sizeof(how));
+	retire_collect(
+	    &domain->process, &domain->process_ended, how, sizeof(how));
 	snprintf(reason, sizeof(reason), "its domain process %s", how);
 	/* Without it nobody drives the QEMU. */
 	process_kill(&domain->qemu);
@@ -290,7 +282,7 @@ on_qemu_ended(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	/* The domain process sees it too, and knows what it means. */
-	collect(&domain->qemu, &domain->qemu_ended, how, sizeof(how));
+	retire_collect(&domain->qemu, &domain->qemu_ended, how, sizeof(how));
 	save(domain);
 	if (domain->doomed)
 		check_ended(domain);
@@ -313,48 +305,27 @@ watch(struct daemon *daemon, const struct process *process,
 	return 0;
 }
 
-/* A process that nobody looks at any more but that has to be collected. */
-struct retired {
-	struct process process;
-	struct event *ended;
-};
-
-static void
-on_retired_ended(evutil_socket_t fd, short what, void *arg)
+/* The same for a child that was not let go yet, which is gone on failure. */
+static int
+watch_child(struct daemon *daemon, struct process *process,
+    event_callback_fn callback, struct domain *domain, struct event **ret_event,
+    struct lf_error *error)
 {
-	struct retired *retired = arg;
-	char how[64];
+	int rc = watch(daemon, process, callback, domain, ret_event, error);
 
-	(void)fd;
-	(void)what;
-	collect(&retired->process, &retired->ended, how, sizeof(how));
-	free(retired);
+	if (rc < 0)
+		spawn_cancel(process);
+	return rc;
 }
 
-/* A process that makes room for its successor. */
+/* A process makes room for its successor. */
 static void
-retire(struct daemon *daemon, struct process *process, struct event **ended)
+replace(struct daemon *daemon, struct process *process, struct event **ended)
 {
-	struct retired *retired = NULL;
-
-	if (process->pidfd < 0)
-		return;
-	process_kill(process);
 	if (*ended != NULL)
 		event_free(*ended);
 	*ended = NULL;
-	retired = sys.calloc(1, sizeof(*retired));
-	if (retired != NULL)
-		retired->ended = event_new(daemon->base, process->pidfd,
-		    EV_READ, on_retired_ended, retired);
-	if (retired != NULL && retired->ended != NULL &&
-	    event_add(retired->ended, NULL) == 0) {
-		retired->process = *process;
-		*process = PROCESS_NONE;
-		return;
-	}
-	free(retired);
-	process_done(process);
+	retire_process(daemon->base, process);
 }
 
 int
@@ -363,13 +334,11 @@ life_set_qemu(struct daemon *daemon, struct domain *domain,
 {
 	int rc;
 
-	retire(daemon, &domain->qemu, &domain->qemu_ended);
+	replace(daemon, &domain->qemu, &domain->qemu_ended);
 	domain->qemu = *take_qemu;
-	rc = watch(daemon, &domain->qemu, on_qemu_ended, domain,
+	rc = watch_child(daemon, &domain->qemu, on_qemu_ended, domain,
 	    &domain->qemu_ended, error);
-	if (rc == 0)
-		rc = registry_save(domain, error);
-	return rc;
+	return rc < 0 ? rc : registry_save(domain, error);
 }
 
 static void
@@ -380,7 +349,7 @@ on_probe_ended(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	collect(&domain->probe, &domain->probe_ended, how, sizeof(how));
+	retire_collect(&domain->probe, &domain->probe_ended, how, sizeof(how));
 }
 
 int
@@ -391,10 +360,10 @@ life_set_probe(struct daemon *daemon, struct domain *domain,
 
 	/* It ends with the process that asked for it. */
 	if (host == NULL)
-		return error_set(error, EBADFD, "its domain process is gone");
-	retire(daemon, &host->probe, &host->probe_ended);
+		host = domain;
+	replace(daemon, &host->probe, &host->probe_ended);
 	host->probe = *take_probe;
-	return watch(daemon, &host->probe, on_probe_ended, host,
+	return watch_child(daemon, &host->probe, on_probe_ended, host,
 	    &host->probe_ended, error);
 }
 
@@ -444,7 +413,7 @@ spawn_process(struct daemon *daemon, struct domain *domain, int control,
 	rc = spawn_begin(&request, &domain->process, &go, error);
 	if (rc < 0)
 		return rc;
-	rc = watch(daemon, &domain->process, on_process_ended, domain,
+	rc = watch_child(daemon, &domain->process, on_process_ended, domain,
 	    &domain->process_ended, error);
 	if (rc == 0)
 		rc = registry_save(domain, error);
@@ -634,7 +603,7 @@ life_destroy(struct daemon *daemon, struct domain *domain, const char *why,
 	domain->end_opaque = opaque;
 	process_kill(&domain->qemu);
 	process_kill(&domain->process);
-	retire(daemon, &domain->probe, &domain->probe_ended);
+	replace(daemon, &domain->probe, &domain->probe_ended);
 	host = registry_host(domain);
 	if (domain->host != 0 && host != NULL && host->link != NULL) {
 		domain->ending = true;

@@ -46,6 +46,8 @@ forkd_libforkd_la_SOURCES = \
 	forkd/registry.h \
 	forkd/registry_file.c \
 	forkd/registry_file.h \
+	forkd/retire.c \
+	forkd/retire.h \
 	forkd/role.c \
 	forkd/role.h \
 	forkd/rundir.c \

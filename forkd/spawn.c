@@ -116,6 +116,15 @@ child_reset_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* Killed when forkd dies, and over if it died just now. */
+static void
+child_tie(pid_t parent)
+{
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 ||
+	    getppid() != parent)
+		_exit(125);
+}
+
 static void __attribute__((noreturn))
 child_run(const struct spawn_request *r, int wait_fd, pid_t parent)
 {
@@ -125,9 +134,8 @@ child_run(const struct spawn_request *r, int wait_fd, pid_t parent)
 
 	child_reset_signals();
 	setsid();
-	/* Before the wait: a forkd that died earlier is seen there. */
 	if (r->ends_with_us)
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		child_tie(parent);
 	/* End of file: forkd died before it could note us. */
 	if (read(wait_fd, &go, 1) != 1)
 		_exit(125);
@@ -140,10 +148,9 @@ child_run(const struct spawn_request *r, int wait_fd, pid_t parent)
 	umask(077);
 	setrlimit(RLIMIT_CORE, &no_core);
 	child_become(r->user);
-	/* Another user's process would have forgotten it: after the change. */
-	if (r->end_with_us && (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 ||
-				  getppid() != parent))
-		_exit(125);
+	/* The kernel forgets it when the user changes. */
+	if (r->ends_with_us)
+		child_tie(parent);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		child_fail("cannot give up privileges: %s", strerror(errno));
 	execvp(r->program, r->argv);
@@ -245,6 +252,15 @@ spawn_go(int take_go, struct lf_error *error)
 
 	close_fd(take_go);
 	return rc;
+}
+
+void
+spawn_cancel(struct process *process)
+{
+	process_kill(process);
+	while (waitpid(process->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	process_done(process);
 }
 
 void

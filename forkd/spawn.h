@@ -38,7 +38,6 @@ struct spawn_request {
 	int log_fd;        /* standard error and output; -1: /dev/null */
 	bool ends_with_us; /* a helper of ours, of no use to the next forkd */
 	const struct spawn_user *user;
-	bool end_with_us; /* killed when this process dies */
 };
 
 /* A process for sure: its id may be used again, its start time tells. */
@@ -61,6 +60,9 @@ int spawn_begin(const struct spawn_request *request,
  * Lets the child go on, and closes `take_go`; by whoever has the descriptor.
  */
 int spawn_go(int take_go, struct lf_error *error);
+
+/* Ends a child that was not let go, and collects it: it is none then. */
+void spawn_cancel(struct process *process);
 
 /* SIGKILL; nothing when there is none. The process is still to be waited for.
  */

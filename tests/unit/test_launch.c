@@ -11,10 +11,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+/* The kernel's own headers, after the C library's. */
+#include <linux/if.h>
+#include <linux/if_tun.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -56,6 +62,40 @@ make_file(const char *path, mode_t mode)
 
 TestSuite(files, .init = make_dir, .fini = remove_dir);
 
+static struct sys_table machine;
+
+static int
+open_tun(const char *path, int flags, mode_t mode)
+{
+	return machine.open(
+	    strcmp(path, "/dev/net/tun") == 0 ? "/dev/null" : path, flags,
+	    mode);
+}
+
+/* The only tap of this machine is "free"; "used" is somebody's. */
+static int
+attach_tap(int fd, unsigned long request, void *arg)
+{
+	const struct ifreq *tap = arg;
+
+	cr_assert_eq(request, TUNSETIFF);
+	cr_assert_geq(fd, 0);
+	cr_assert_eq(tap->ifr_flags, IFF_TAP | IFF_NO_PI | IFF_VNET_HDR);
+	if (strcmp(tap->ifr_name, "free") == 0)
+		return 0;
+	errno = strcmp(tap->ifr_name, "used") == 0 ? EBUSY : EPERM;
+	return -1;
+}
+
+/* Taps without a network, and without the rights to make one. */
+static void
+play_taps(void)
+{
+	machine = sys;
+	sys.open = open_tun;
+	sys.ioctl = attach_tap;
+}
+
 Test(files, a_qemu_gets_all_its_files_or_nothing_stays_open)
 {
 	/* Nobody's user and groups: what others may not read is copied. */
@@ -81,6 +121,7 @@ Test(files, a_qemu_gets_all_its_files_or_nothing_stays_open)
 		.open_flags = O_RDONLY,
 		.reopened = true,
 		.what = "kernel"},
+	    {.number = 8, .kind = LF_QEMU_FD_TAP, .path = "free"},
 	};
 	struct lf_qemu_argv argv = {
 	    .fds = fds, .fd_count = sizeof(fds) / sizeof(fds[0])};
@@ -90,6 +131,7 @@ Test(files, a_qemu_gets_all_its_files_or_nothing_stays_open)
 	snprintf(listen_at, sizeof(listen_at), "%s/socket", dir);
 	make_file(open_to_all, 0666);
 	make_file(secret, 0600);
+	play_taps();
 	FAULT_LOOP(fault)
 	{
 		struct spawn_fd got[sizeof(fds) / sizeof(fds[0])];
@@ -111,6 +153,8 @@ Test(files, a_qemu_gets_all_its_files_or_nothing_stays_open)
 			cr_assert_not(got[2].copy);
 			cr_assert_eq(got[3].number, 6);
 			cr_assert(got[4].copy);
+			cr_assert_geq(got[5].fd, 0);
+			cr_assert_eq(got[5].number, 8);
 			cr_assert_eq(access(listen_at, F_OK), 0);
 		} else
 			cr_assert_eq(access(listen_at, F_OK), -1,
@@ -146,6 +190,44 @@ Test(files, what_qemu_may_not_write_is_refused_by_name)
 	    launch_open_files(&argv, &user, -1, -1, got, &error), -EACCES);
 	cr_assert_str_eq(error.message, message);
 	launch_close_files(&argv, got);
+}
+
+static const struct {
+	const char *tap, *message;
+	int rc;
+} bad_taps[] = {
+    {"used",
+	"tap 'used' is in use by another program; name another one in the "
+	"configuration",
+	-EBUSY},
+    {"forbidden",
+	"tap 'forbidden' is not for this user; have root make it for you: 'ip "
+	"tuntap add dev forbidden mode tap user USER'",
+	-EPERM},
+    {"a-name-that-is-too-long",
+	"tap 'a-name-that-is-too-long' has too long a name", -EINVAL},
+};
+
+Test(files, a_tap_that_cannot_be_had_is_named)
+{
+	struct spawn_user same = {.change = false};
+	size_t i;
+
+	play_taps();
+	for (i = 0; i < sizeof(bad_taps) / sizeof(bad_taps[0]); i++) {
+		struct lf_qemu_fd fd = {.number = 3,
+		    .kind = LF_QEMU_FD_TAP,
+		    .path = bad_taps[i].tap};
+		struct lf_qemu_argv argv = {.fds = &fd, .fd_count = 1};
+		struct spawn_fd got[1];
+		struct lf_error error;
+
+		cr_expect_eq(
+		    launch_open_files(&argv, &same, -1, -1, got, &error),
+		    bad_taps[i].rc);
+		cr_expect_str_eq(error.message, bad_taps[i].message);
+		cr_expect_eq(got[0].fd, -1);
+	}
 }
 
 /* --- overlays --- */
@@ -195,13 +277,16 @@ on_answer(void *opaque, const struct lf_error *error, json_t *result,
     struct channel_message *answer)
 {
 	struct scene *s = opaque;
+	const char *path;
 
 	(void)answer;
+	path = json_string_value(json_object_get(result, "path"));
 	s->answers++;
 	s->rc = error != NULL ? error->code : 0;
 	snprintf(s->message, sizeof(s->message), "%s",
-	    error != NULL ? error->message
-			  : json_string_value(json_object_get(result, "path")));
+	    error != NULL  ? error->message
+	    : path != NULL ? path
+			   : "");
 }
 
 static void
@@ -223,6 +308,18 @@ disconnect_scene(struct scene *s)
 	peer_free(s->asked);
 }
 
+static void *
+loop_malloc(size_t size)
+{
+	return sys.malloc(size);
+}
+
+static void *
+loop_realloc(void *p, size_t size)
+{
+	return sys.realloc(p, size);
+}
+
 static void
 open_scene(struct scene *s, const char *qemu_img)
 {
@@ -230,6 +327,8 @@ open_scene(struct scene *s, const char *qemu_img)
 	struct lf_error error;
 	struct lf_disk *disk;
 
+	/* What an event takes is one of the faults. */
+	event_set_mem_functions(loop_malloc, loop_realloc, free);
 	*s = (struct scene){.daemon = {.base = event_base_new(),
 				.overlay_dir = dir,
 				.options = {.qemu_img = qemu_img}},
@@ -261,20 +360,29 @@ close_scene(struct scene *s)
 	event_base_free(s->wire);
 }
 
-/* The domain process asks; `path` NULL: forkd chooses one. */
+/* The domain process asks. */
 static void
-ask(struct scene *s, const char *path)
+ask_for(struct scene *s, const char *command, json_t *take_arguments,
+    const int *fds, size_t fd_count)
 {
 	s->answers = 0;
 	s->broken = false;
 	s->request = NULL;
-	peer_call(s->asking, "make-overlay",
+	peer_call(s->asking, command, take_arguments, fds, fd_count, -1,
+	    on_answer, s);
+	while (s->request == NULL)
+		event_base_loop(s->wire, EVLOOP_ONCE);
+}
+
+/* ... for an overlay; `path` NULL: forkd chooses one. */
+static void
+ask(struct scene *s, const char *path)
+{
+	ask_for(s, "make-overlay",
 	    json_pack("{s:i, s:s, s:s, s:I, s:s*}", "domain",
 		(int)s->domain->id, "backing", s->backing, "format", "raw",
 		"bytes", (json_int_t)65536, "path", path),
-	    NULL, 0, -1, on_answer, s);
-	while (s->request == NULL)
-		event_base_loop(s->wire, EVLOOP_ONCE);
+	    NULL, 0);
 }
 
 /* forkd works until it waits for nothing more. */
@@ -409,4 +517,84 @@ Test(overlays, a_qemu_img_that_fails_leaves_no_file_and_is_quoted)
 	cr_assert_eq(access(s.disk, F_OK), -1);
 	cr_assert_eq(s.domain->overlays.count, 0);
 	close_scene(&s);
+}
+
+/* --- starting a QEMU --- */
+
+TestSuite(starts, .init = make_dir, .fini = remove_dir);
+
+static void
+ask_for_qemu(struct scene *s, int ram, bool probe)
+{
+	ask_for(s, "start-qemu",
+	    json_pack("{s:i, s:i, s:b, s:b, s:b}", "domain", (int)s->domain->id,
+		"ram", 0, "share-ram", true, "incoming", false, "probe", probe),
+	    &ram, 1);
+}
+
+/*
+ * Nobody lets the QEMU go: whatever the answer was, the end of the pipe that it
+ * waits for is all that is left of it.
+ */
+static void
+start_with_faults(bool probe)
+{
+	int ram = memfd_create("ram", MFD_CLOEXEC);
+	char serial[64];
+	struct scene s;
+
+	open_scene(&s, NULL);
+	s.daemon.options.qemu = "true";
+	s.domain->config->accelerator = LF_ACCELERATOR_TCG;
+	s.domain->config->serial.type = LF_SERIAL_SOCKET;
+	snprintf(serial, sizeof(serial), "%s/serial", dir);
+	s.domain->config->serial.path = strdup(serial);
+	make_file(s.disk, 0600);
+	ask_for_qemu(&s, ram, probe);
+	FAULT_LOOP(fault)
+	{
+		bool unseen;
+
+		launch_request(&s.daemon, s.domain, s.request);
+		fault_end(&fault);
+		hear(&s);
+		event_base_dispatch(s.daemon.base);
+		/*
+		 * stat() failing stands for: the disk is no block device,
+		 * lstat(): no old socket is there.
+		 */
+		unseen = fault.hit && (strcmp(fault.name, "stat") == 0 ||
+					  strcmp(fault.name, "lstat") == 0);
+		if (!unseen)
+			cr_assert_eq(s.rc < 0, fault.hit, "%s: %d %s",
+			    fault.name, s.rc, s.message);
+		cr_assert_eq(waitpid(-1, NULL, WNOHANG), -1,
+		    "%s failed: a process stayed", fault.name);
+		/* The probe has no devices; a lost answer is no failure. */
+		if (!s.broken)
+			cr_assert_eq(access(serial, F_OK) == 0,
+			    s.rc == 0 && !probe,
+			    "%s failed: a socket stayed, or is not there",
+			    fault.name);
+		unlink(serial);
+		cr_assert_eq(s.domain->qemu.pidfd, -1);
+		cr_assert_eq(s.domain->probe.pidfd, -1);
+		/* The guest memory that came with the question is closed. */
+		cr_assert_eq(fault_open_descriptors(), fault.descriptors - 1,
+		    "%s failed: open files stayed", fault.name);
+		if (fault.hit)
+			ask_for_qemu(&s, ram, probe);
+	}
+	close_scene(&s);
+	close(ram);
+}
+
+Test(starts, a_qemu_waits_in_hand_or_nothing_stays)
+{
+	start_with_faults(false);
+}
+
+Test(starts, a_probe_waits_in_hand_or_nothing_stays)
+{
+	start_with_faults(true);
 }
