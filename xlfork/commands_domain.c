@@ -82,7 +82,10 @@ create_attached(
 	int rc;
 
 	rc = console_open(s, id, &console, error);
-	if (rc == 0 && !paused)
+	if (rc < 0)
+		return error_prefix(
+		    error, rc, "domain %s was made and is paused", id);
+	if (!paused)
 		rc = simple_call(s, "unpause", id, "starting", error);
 	if (rc == 0)
 		rc = console_relay(&console, error);

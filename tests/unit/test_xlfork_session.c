@@ -317,6 +317,41 @@ Test(session, a_failure_is_one_line_and_status_1)
 	cr_expect_eq(run("freeze web"), 1);
 }
 
+Test(session, a_domain_whose_console_cannot_be_had_is_named)
+{
+	static const struct answer answers[] = {
+	    {"create", OK_ANSWER, -1},
+	    {"console",
+		"{\"error\": {\"class\": \"NotFound\", \"desc\": \"none\"}}",
+		-1},
+	    {NULL, NULL, -1},
+	};
+	char path[128], line[256], text[256];
+	int saved = dup(STDERR_FILENO), descriptors;
+	FILE *err = tmpfile(), *config;
+	size_t len;
+
+	start_server(answers);
+	snprintf(path, sizeof(path), "%s/web.cfg", server.dir);
+	config = fopen(path, "w");
+	fputs("name = \"web\"\nmemory = 16\n", config);
+	fclose(config);
+	snprintf(line, sizeof(line), "create -c %s", path);
+	dup2(fileno(err), STDERR_FILENO);
+	descriptors = fault_open_descriptors();
+	cr_expect_eq(run(line), 1);
+	cr_expect_eq(fault_open_descriptors(), descriptors);
+	dup2(saved, STDERR_FILENO);
+	close(saved);
+	rewind(err);
+	len = fread(text, 1, sizeof(text) - 1, err);
+	text[len] = '\0';
+	fclose(err);
+	cr_expect_str_eq(
+	    text, "xlfork: domain 7 was made and is paused: none\n");
+	unlink(path);
+}
+
 Test(session, a_failed_save_devstate_leaves_the_old_file_and_no_other)
 {
 	char path[128], line[256], text[8] = "";
