@@ -216,7 +216,7 @@ on_wanted(void *opaque, struct domain *domain, const struct lf_error *error)
 		return;
 	snprintf(
 	    reason, sizeof(reason), "no device model: %.200s", error->message);
-	life_report(domain, CONTROL_PAUSED, reason);
+	life_report(domain, CONTROL_PAUSED, reason, NULL);
 }
 
 void

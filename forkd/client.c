@@ -15,6 +15,9 @@
 #include "forkd/daemon.h"
 #include "forkd/peer.h"
 
+/* Without the means to accept a client, so long none is accepted. */
+#define REST_SECONDS 1
+
 void
 client_free(struct client *client)
 {
@@ -108,6 +111,32 @@ begin(struct daemon *daemon, int take_sock)
 	}
 }
 
+static void
+listen_again(evutil_socket_t fd, short what, void *opaque)
+{
+	struct daemon *daemon = opaque;
+
+	(void)fd;
+	(void)what;
+	event_add(daemon->listener, NULL);
+}
+
+/*
+ * Out of descriptors or memory: whoever waits to be accepted goes on waiting.
+ * Trying again at once would be all that this process does.
+ */
+static void
+rest(struct daemon *daemon)
+{
+	struct timeval limit = {REST_SECONDS, 0};
+
+	daemon_log(
+	    "cannot accept a client: %m; trying again in %d s", REST_SECONDS);
+	if (event_base_once(daemon->base, -1, EV_TIMEOUT, listen_again, daemon,
+		&limit) == 0)
+		event_del(daemon->listener);
+}
+
 void
 client_accept(int listen_fd, short what, void *opaque)
 {
@@ -119,5 +148,5 @@ client_accept(int listen_fd, short what, void *opaque)
 	if (sock >= 0)
 		begin(daemon, sock);
 	else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
-		daemon_log("cannot accept a client: %m");
+		rest(daemon);
 }

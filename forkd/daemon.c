@@ -19,8 +19,10 @@
 #include "base/error.h"
 #include "base/sys.h"
 #include "control/paths.h"
+#include "forkd/adopt.h"
+#include "forkd/change.h"
 #include "forkd/client.h"
-#include "forkd/life.h"
+#include "forkd/launch.h"
 #include "forkd/peer.h"
 #include "forkd/rundir.h"
 
@@ -238,7 +240,7 @@ adopt(struct daemon *daemon, struct lf_error *error)
 	remove_stray_overlays(daemon);
 	for (domain = daemon->registry.first; domain != NULL; domain = next) {
 		next = domain->next;
-		rc = life_adopt(daemon, domain, error);
+		rc = adopt_domain(daemon, domain, error);
 		if (rc < 0)
 			return rc;
 	}
@@ -289,6 +291,8 @@ start(struct daemon *daemon, struct lf_error *error)
 
 	signal(SIGPIPE, SIG_IGN);
 	umask(077);
+	/* Each domain takes a few. */
+	spawn_raise_limit();
 	daemon->base = event_base_new();
 	if (daemon->base == NULL)
 		return error_nomem(error);
@@ -329,11 +333,18 @@ say_ready(struct daemon *daemon, int rc, const struct lf_error *error)
 	close_fd(fd);
 }
 
+static const struct daemon_hooks hooks = {
+    .needs = launch_request,
+    .stopped = change_launch_wanted,
+};
+
 int
 daemon_main(const struct daemon_options *options)
 {
-	struct daemon daemon = {
-	    .options = *options, .lock_fd = -1, .listen_fd = -1};
+	struct daemon daemon = {.options = *options,
+	    .hooks = &hooks,
+	    .lock_fd = -1,
+	    .listen_fd = -1};
 	struct lf_error error;
 	int rc;
 

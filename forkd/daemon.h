@@ -16,7 +16,9 @@
 #include "forkd/spawn.h"
 
 struct client;
+struct daemon;
 struct host_probe;
+struct peer_request;
 
 struct daemon_options {
 	const char *run_dir;   /* NULL: control_run_dir() */
@@ -38,8 +40,18 @@ struct daemon_host {
 	struct host_probe *probe; /* under way; NULL */
 };
 
+/* What is made of what domain processes say, by those above life.c. */
+struct daemon_hooks {
+	/* A domain needs something; the request is the callee's. */
+	void (*needs)(struct daemon *daemon, struct domain *domain,
+	    struct peer_request *request);
+	/* A domain stopped by itself, or may have. */
+	void (*stopped)(struct domain *domain);
+};
+
 struct daemon {
 	struct daemon_options options;
+	const struct daemon_hooks *hooks;
 	struct event_base *base;
 	char *run_dir, *state_dir, *overlay_dir;
 	int lock_fd;

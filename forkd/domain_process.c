@@ -19,9 +19,10 @@
 #include "base/error.h"
 #include "base/sys.h"
 #include "forkd/sandbox.h"
+#include "forkd/spawn.h"
 
-/* Commands that wait; forkd sends far fewer. */
-#define JOBS_MAX 1024
+/* Commands that wait: one for each domain, of a few clients. */
+#define JOBS_MAX 16384
 
 /* What libfork's states are to forkd. */
 static const enum control_state states[] = {
@@ -252,18 +253,22 @@ on_lease_ended(evutil_socket_t fd, short what, void *arg)
 	lease_free(lease);
 }
 
-static void
-lease_begin(struct domain_process *p, struct lease *lease)
+/* A fork whose lease is not watched would not know that nobody holds it. */
+static int
+lease_begin(
+    struct domain_process *p, struct lease *take_lease, struct lf_error *error)
 {
-	lease->process = p;
-	lease->ended =
-	    event_new(p->base, lease->sock, EV_READ, on_lease_ended, lease);
-	if (lease->ended == NULL || event_add(lease->ended, NULL) < 0) {
-		lease_free(lease);
-		return;
+	take_lease->process = p;
+	take_lease->ended = event_new(
+	    p->base, take_lease->sock, EV_READ, on_lease_ended, take_lease);
+	if (take_lease->ended == NULL ||
+	    event_add(take_lease->ended, NULL) < 0) {
+		lease_free(take_lease);
+		return error_nomem(error);
 	}
-	lease->next = p->leases;
-	p->leases = lease;
+	take_lease->next = p->leases;
+	p->leases = take_lease;
+	return 0;
 }
 
 /* --- jobs --- */
@@ -374,10 +379,8 @@ on_job_done(struct domain_process *p, struct job *job)
 	}
 	/* Events may have come in while the job read something else. */
 	look_at(h);
-	if (job->rc == 0 && job->lease != NULL) {
-		lease_begin(p, job->lease);
-		job->lease = NULL;
-	}
+	if (job->rc == 0 && job->lease != NULL)
+		job->rc = lease_begin(p, take_ptr(job->lease), &job->error);
 	take_in(p, job);
 	/* A forkd that did not hear of it has a domain on record that failed.
 	 */
@@ -582,18 +585,6 @@ on_connect(evutil_socket_t fd, short what, void *arg)
 
 /* --- start --- */
 
-static void
-raise_limit(void)
-{
-	struct rlimit limit;
-
-	/* A thousand forks are several thousand descriptors. */
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-		limit.rlim_cur = limit.rlim_max;
-		sys.setrlimit(RLIMIT_NOFILE, &limit);
-	}
-}
-
 static int
 start(struct domain_process *p, struct lf_error *error)
 {
@@ -603,7 +594,8 @@ start(struct domain_process *p, struct lf_error *error)
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->work, NULL);
 	pthread_cond_init(&p->answered, NULL);
-	raise_limit();
+	/* A thousand forks are several thousand descriptors. */
+	spawn_raise_limit();
 	p->base = event_base_new();
 	p->wake_fd = sys.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (p->base == NULL || p->wake_fd < 0)

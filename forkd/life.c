@@ -8,21 +8,15 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/sys.h"
-#include "forkd/change.h"
 #include "forkd/daemon.h"
-#include "forkd/launch.h"
 #include "forkd/peer.h"
 #include "forkd/retire.h"
 #include "forkd/rundir.h"
-
-/* How long an adopted domain process may take to answer. */
-#define DESCRIBE_MS 10000
 
 static void check_ended(struct domain *domain);
 
@@ -48,12 +42,8 @@ add_details(json_t *extra, const json_t *data)
 			    json_object_get(data, members[i]));
 }
 
-/*
- * Takes a report of a state, from the domain process (with `data`) or from
- * here.
- */
-static void
-report(struct domain *domain, enum control_state state, const char *reason,
+void
+life_report(struct domain *domain, enum control_state state, const char *reason,
     const json_t *data)
 {
 	struct lf_error error;
@@ -75,21 +65,15 @@ report(struct domain *domain, enum control_state state, const char *reason,
 	daemon_event(domain->owner, "DOMAIN_STATE", domain, extra);
 }
 
-static void
-crash(struct domain *domain, const char *reason)
+void
+life_crash(struct domain *domain, const char *reason)
 {
 	/* What comes after the first reason is its consequence. */
 	if (domain->doomed || domain->state == CONTROL_CRASHED)
 		return;
 	daemon_log("domain %u ('%s') crashed: %s", domain->id,
 	    domain->config->name, reason);
-	report(domain, CONTROL_CRASHED, reason, NULL);
-}
-
-void
-life_report(struct domain *domain, enum control_state state, const char *reason)
-{
-	report(domain, state, reason, NULL);
+	life_report(domain, CONTROL_CRASHED, reason, NULL);
 }
 
 /* --- domains that live in another's process --- */
@@ -129,7 +113,7 @@ lose_hosted(struct domain *host, const char *reason)
 		if (domain->host != host->id)
 			continue;
 		process_kill(&domain->qemu);
-		crash(domain, reason);
+		life_crash(domain, reason);
 	}
 	/* What they were told is not answered any more. */
 	if (next_ending(host) != NULL) {
@@ -171,6 +155,7 @@ on_request(void *opaque, struct peer_request *request)
 {
 	struct domain *host = opaque;
 	struct domain *domain = find_hosted(host, request->arguments);
+	struct daemon *daemon;
 	struct lf_error error;
 
 	if (domain == NULL) {
@@ -179,7 +164,8 @@ on_request(void *opaque, struct peer_request *request)
 		peer_fail(request, &error);
 		return;
 	}
-	launch_request(host->owner, domain, request);
+	daemon = host->owner;
+	daemon->hooks->needs(daemon, domain, request);
 }
 
 static void
@@ -188,17 +174,19 @@ on_event(void *opaque, const char *name, json_t *data)
 	struct domain *domain = find_hosted(opaque, data);
 	const char *state = json_string_value(json_object_get(data, "state"));
 	const char *reason = json_string_value(json_object_get(data, "reason"));
+	struct daemon *daemon;
 
 	/* A fork that was destroyed may have had something to say. */
 	if (domain == NULL || domain->doomed)
 		return;
 	if (strcmp(name, ROLE_EVENT_STATE) == 0 &&
 	    control_state_parse(state) != 0) {
-		report(domain, control_state_parse(state),
+		life_report(domain, control_state_parse(state),
 		    reason != NULL ? reason : "", data);
 		domain->wants_device_model =
 		    json_is_true(json_object_get(data, "wants-device-model"));
-		change_launch_wanted(domain);
+		daemon = domain->owner;
+		daemon->hooks->stopped(domain);
 	} else if (strcmp(name, ROLE_EVENT_ENDED) == 0) {
 		if (domain->established)
 			life_destroy(
@@ -220,7 +208,7 @@ on_closed(void *opaque, const struct lf_error *why)
 	process_kill(&domain->process);
 	process_kill(&domain->qemu);
 	if (domain->process.pidfd < 0) {
-		crash(domain, "its domain process is gone");
+		life_crash(domain, "its domain process is gone");
 		lose_hosted(domain, "its domain process is gone");
 	}
 }
@@ -266,7 +254,7 @@ on_process_ended(evutil_socket_t fd, short what, void *arg)
 	/* Without it nobody drives the QEMU. */
 	process_kill(&domain->qemu);
 	process_kill(&domain->probe);
-	crash(domain, reason);
+	life_crash(domain, reason);
 	lose_hosted(domain, reason);
 	save(domain);
 	if (domain->doomed)
@@ -367,6 +355,29 @@ life_set_probe(struct daemon *daemon, struct domain *domain,
 	    &host->probe_ended, error);
 }
 
+int
+life_link(struct daemon *daemon, struct domain *domain, int take_sock,
+    struct lf_error *error)
+{
+	return peer_new(
+	    daemon->base, take_sock, &link_ops, domain, &domain->link, error);
+}
+
+int
+life_watch(struct daemon *daemon, struct domain *domain, struct lf_error *error)
+{
+	int rc = 0;
+
+	domain->owner = daemon;
+	if (domain->process.pidfd >= 0)
+		rc = watch(daemon, &domain->process, on_process_ended, domain,
+		    &domain->process_ended, error);
+	if (rc == 0 && domain->qemu.pidfd >= 0)
+		rc = watch(daemon, &domain->qemu, on_qemu_ended, domain,
+		    &domain->qemu_ended, error);
+	return rc;
+}
+
 /* The socket where the next forkd will find the process. */
 static int
 listen_for_adoption(
@@ -445,8 +456,7 @@ life_start(struct daemon *daemon, struct domain *domain, struct lf_error *error)
 	rc = spawn_process(daemon, domain, theirs, listen_sock, dir, error);
 	if (rc < 0)
 		return error_prefix(error, rc, "cannot start a domain process");
-	return peer_new(daemon->base, take_fd(&ours), &link_ops, domain,
-	    &domain->link, error);
+	return life_link(daemon, domain, take_fd(&ours), error);
 }
 
 int
@@ -459,118 +469,6 @@ life_host(struct daemon *daemon, struct domain *domain,
 	domain->device_model = false;
 	domain->host = host != NULL ? host->id : parent->id;
 	return registry_save(domain, error);
-}
-
-/* --- adoption --- */
-
-static void
-on_described(void *opaque, const struct lf_error *error, json_t *result,
-    struct channel_message *answer)
-{
-	struct domain *domain = opaque;
-	const char *state = json_string_value(json_object_get(result, "state"));
-	const char *reason =
-	    json_string_value(json_object_get(result, "reason"));
-
-	(void)answer;
-	/* A forkd that ends hears no answer; the next one asks again. */
-	if (domain->doomed || domain->registry->closing)
-		return;
-	if (error != NULL && error->code == -ENOMEM) {
-		/* It was not asked at all. What is on record has to do. */
-		daemon_log_error(error);
-		return;
-	}
-	if (error != NULL && domain->host != 0) {
-		crash(domain, "its domain process does not know it any more");
-		return;
-	}
-	if (error != NULL || control_state_parse(state) == 0) {
-		/* It is of no use; its end makes the domain a crashed one. */
-		daemon_log("domain %u does not answer: %s", domain->id,
-		    error != NULL ? error->message : "bad answer");
-		process_kill(&domain->process);
-		return;
-	}
-	change_adopt(domain, result);
-	if (json_is_true(json_object_get(result, "ended"))) {
-		life_destroy(domain->owner, domain, "poweroff", NULL, NULL);
-		return;
-	}
-	report(domain, control_state_parse(state), reason != NULL ? reason : "",
-	    result);
-	change_launch_wanted(domain);
-}
-
-static int
-connect_process(
-    struct daemon *daemon, struct domain *domain, struct lf_error *error)
-{
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	cleanup_close int sock = -1;
-
-	if ((size_t)snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/socket",
-		domain->dir) >= sizeof(addr.sun_path))
-		return error_set(error, ENAMETOOLONG,
-		    "socket path in '%s' is too long", domain->dir);
-	sock =
-	    sys.socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (sock < 0)
-		return error_sys(error, errno, "cannot make a socket");
-	if (sys.connect(sock, (struct sockaddr *)&addr, sizeof(addr)) < 0)
-		return error_sys(
-		    error, errno, "cannot connect to '%s'", addr.sun_path);
-	return peer_new(daemon->base, take_fd(&sock), &link_ops, domain,
-	    &domain->link, error);
-}
-
-int
-life_adopt(struct daemon *daemon, struct domain *domain, struct lf_error *error)
-{
-	const struct domain *host;
-	int rc = 0;
-
-	domain->owner = daemon;
-	if (domain->process.pidfd >= 0)
-		rc = watch(daemon, &domain->process, on_process_ended, domain,
-		    &domain->process_ended, error);
-	if (rc == 0 && domain->qemu.pidfd >= 0)
-		rc = watch(daemon, &domain->qemu, on_qemu_ended, domain,
-		    &domain->qemu_ended, error);
-	if (rc < 0)
-		return rc;
-	if (!domain->established) {
-		daemon_log("domain %u ('%s') was not ready yet and is removed",
-		    domain->id, domain->config->name);
-		life_destroy(daemon, domain, "failed", NULL, NULL);
-		return 0;
-	}
-	host = registry_host(domain);
-	if (host == NULL || host->process.pidfd < 0) {
-		process_kill(&domain->qemu);
-		crash(domain, "its domain process is gone");
-		return 0;
-	}
-	if (host != domain) {
-		/* Without a link it is about to end; that is seen soon. */
-		if (host->link != NULL)
-			life_call(domain, ROLE_DESCRIBE, NULL, NULL, 0,
-			    DESCRIBE_MS, on_described, domain);
-		return 0;
-	}
-	rc = connect_process(daemon, domain, error);
-	if (rc == -ECONNREFUSED || rc == -ENOENT) {
-		/* It does not listen any more: it is about to end. */
-		daemon_log_error(error);
-		process_kill(&domain->process);
-		return 0;
-	}
-	if (rc < 0)
-		return error_prefix(error, rc, "cannot adopt domain %u ('%s')",
-		    domain->id, domain->config->name);
-	life_call(domain, ROLE_DESCRIBE, NULL, NULL, 0, DESCRIBE_MS,
-	    on_described, domain);
-	return 0;
 }
 
 /* --- the end --- */

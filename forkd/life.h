@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The life of a domain as forkd sees it: its processes start, are adopted, die
- * or are ended. Whatever dies by itself leaves a domain that is crashed, with
- * the reason, until somebody destroys it.
+ * The life of a domain as forkd sees it: its processes start, die or are ended.
+ * Whatever dies by itself leaves a domain that is crashed, with the reason,
+ * until somebody destroys it. What a domain process says that is more than life
+ * and death goes to the daemon's hooks.
  */
 #ifndef FORKD_LIFE_H
 #define FORKD_LIFE_H
@@ -34,17 +35,23 @@ void life_call(struct domain *domain, enum role_command_id command,
     json_t *take_arguments, const int *fds, size_t fd_count, int timeout_ms,
     peer_done *done, void *opaque);
 
-/* Notes a state that is decided here, and tells. */
-void life_report(
-    struct domain *domain, enum control_state state, const char *reason);
-
 /*
- * Takes a domain of an earlier forkd over: connects to its process, or finds
- * out that it is dead. A domain that was not established is removed. A failure
- * is ours, not the domain's, which goes on: another forkd may try again.
+ * Takes a report of a state, from the domain process with what else it says
+ * (`data`) or from here (NULL), and tells.
  */
-int life_adopt(
+void life_report(struct domain *domain, enum control_state state,
+    const char *reason, const json_t *data);
+
+/* The first reason counts: what comes after it is its consequence. */
+void life_crash(struct domain *domain, const char *reason);
+
+/* Watches the processes of a domain of an earlier forkd. */
+int life_watch(
     struct daemon *daemon, struct domain *domain, struct lf_error *error);
+
+/* The connection to its domain process; takes the socket, also on failure. */
+int life_link(struct daemon *daemon, struct domain *domain, int take_sock,
+    struct lf_error *error);
 
 /* Notes the QEMU that was started for a domain and watches it. */
 int life_set_qemu(struct daemon *daemon, struct domain *domain,

@@ -8,6 +8,8 @@ forkd_libforkd_la_CPPFLAGS = $(forkd_cppflags)
 forkd_libforkd_la_LIBADD = libfork/control/libcontrol.la $(JANSSON_LIBS) \
 	$(EVENT_LIBS) $(SECCOMP_LIBS)
 forkd_libforkd_la_SOURCES = \
+	forkd/adopt.c \
+	forkd/adopt.h \
 	forkd/birth.c \
 	forkd/birth.h \
 	forkd/change.c \

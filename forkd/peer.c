@@ -11,8 +11,9 @@
 #include "base/error.h"
 #include "base/sys.h"
 
-/* Calls of ours that may be open at once. */
-#define CALLS_MAX 4096
+/* Calls of ours that may be open at once: one for each domain, of a few
+ * clients. */
+#define CALLS_MAX 16384
 
 /* How long a peer may take to read the last answer. */
 #define FINISH_SECONDS 5
@@ -385,9 +386,15 @@ peer_call(struct peer *peer, const char *command, json_t *take_arguments,
 	struct timeval limit = {timeout_ms / 1000, (timeout_ms % 1000) * 1000L};
 	struct call *call = sys.calloc(1, sizeof(*call));
 	struct lf_error error;
+	struct event *timer;
 	json_t *message;
 
-	if (call == NULL || peer->call_count >= CALLS_MAX) {
+	/* A call without its time limit might never end. */
+	timer = call != NULL ? evtimer_new(peer->base, on_call_timeout, call)
+			     : NULL;
+	if (timer == NULL || peer->call_count >= CALLS_MAX ||
+	    (timeout_ms >= 0 && event_add(timer, &limit) < 0)) {
+		event_free_p(&timer);
 		free(call);
 		json_decref(take_arguments);
 		error_nomem(&error);
@@ -397,14 +404,12 @@ peer_call(struct peer *peer, const char *command, json_t *take_arguments,
 	*call = (struct call){.next = peer->calls,
 	    .peer = peer,
 	    .id = ++peer->last_id,
+	    .timer = timer,
 	    .done = done,
 	    .opaque = opaque};
 	strncpy(call->command, command, sizeof(call->command) - 1);
 	peer->calls = call;
 	peer->call_count++;
-	call->timer = evtimer_new(peer->base, on_call_timeout, call);
-	if (call->timer != NULL && timeout_ms >= 0)
-		event_add(call->timer, &limit);
 	/* A broken peer fails its calls when the loop tells of its end. */
 	message = control_make_command(command, take_arguments, call->id);
 	send_object(peer, message, fds, fd_count);

@@ -60,7 +60,7 @@ void peer_free(struct peer *peer);
 
 /*
  * Sends a command (takes `take_arguments`); `done` is called exactly once, from
- * the loop, or from peer_free().
+ * the loop, from peer_free(), or at once with -ENOMEM: then nothing was sent.
  */
 void peer_call(struct peer *peer, const char *command, json_t *take_arguments,
     const int *fds, size_t fd_count, int timeout_ms, peer_done *done,

@@ -255,6 +255,17 @@ spawn_go(int take_go, struct lf_error *error)
 }
 
 void
+spawn_raise_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		sys.setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+void
 spawn_cancel(struct process *process)
 {
 	process_kill(process);

@@ -61,6 +61,9 @@ int spawn_begin(const struct spawn_request *request,
  */
 int spawn_go(int take_go, struct lf_error *error);
 
+/* As many descriptors for this process, and its children, as are allowed. */
+void spawn_raise_limit(void);
+
 /* Ends a child that was not let go, and collects it: it is none then. */
 void spawn_cancel(struct process *process);
 

@@ -11,15 +11,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/sys.h"
+#include "forkd/adopt.h"
+#include "forkd/client.h"
 #include "forkd/daemon.h"
 #include "forkd/host.h"
-#include "forkd/life.h"
 #include "forkd/peer.h"
 #include "forkd/qcow2.h"
 #include "forkd/registry.h"
@@ -552,6 +554,63 @@ Test(host, what_counts_is_what_the_user_of_qemu_may_do)
 	cr_expect_str_eq(reason, "the user's");
 }
 
+/* --- clients --- */
+
+static unsigned accepts;
+
+static int
+accept_none(int sock, struct sockaddr *addr, socklen_t *len, int flags)
+{
+	(void)sock;
+	(void)addr;
+	(void)len;
+	(void)flags;
+	accepts++;
+	errno = EMFILE;
+	return -1;
+}
+
+static int
+connect_to(const char *path)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	strcpy(addr.sun_path, path);
+	cr_assert_eq(connect(sock, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	return sock;
+}
+
+Test(client, a_daemon_without_descriptors_rests_before_it_accepts_again)
+{
+	struct daemon daemon = {.base = event_base_new()};
+	struct lf_error error;
+	char path[64];
+	int sock, caller;
+
+	make_dir();
+	snprintf(path, sizeof(path), "%s/socket", dir);
+	cr_assert_eq(rundir_listen(path, 4, 0600, &sock, &error), 0);
+	daemon.listener = event_new(
+	    daemon.base, sock, EV_READ | EV_PERSIST, client_accept, &daemon);
+	event_add(daemon.listener, NULL);
+	caller = connect_to(path);
+	sys.accept4 = accept_none;
+	event_base_loop(daemon.base, EVLOOP_ONCE);
+	cr_assert_eq(accepts, 1);
+	cr_assert_not(event_pending(daemon.listener, EV_READ, NULL));
+	/* The rest is over, and the client still waits. */
+	event_base_loop(daemon.base, EVLOOP_ONCE);
+	cr_assert(event_pending(daemon.listener, EV_READ, NULL));
+	event_base_loop(daemon.base, EVLOOP_ONCE);
+	cr_assert_eq(accepts, 2);
+	event_free(daemon.listener);
+	event_base_free(daemon.base);
+	close(sock);
+	close(caller);
+	remove_dir();
+}
+
 /* --- registry --- */
 
 static struct lf_domain_config *
@@ -920,7 +979,8 @@ Test(faults, domains_are_adopted_whole_or_left_to_the_next_forkd)
 		if (rc == 0)
 			rc = registry_load(&daemon.registry, no_report, &error);
 		if (rc == 0)
-			rc = life_adopt(&daemon, daemon.registry.first, &error);
+			rc = adopt_domain(
+			    &daemon, daemon.registry.first, &error);
 		fault_end(&fault);
 		domain = daemon.registry.first;
 		if (fault.hit && strcmp(fault.name, "connect") == 0) {
