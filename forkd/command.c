@@ -80,8 +80,7 @@ unsubscribe(
 static void
 domid(struct client *client, struct domain *none, struct peer_request *request)
 {
-	const char *name =
-	    json_string_value(json_object_get(request->arguments, "name"));
+	const char *name = peer_request_string(request, "name");
 	const struct domain *domain =
 	    registry_find_name(&client->daemon->registry, name);
 	struct lf_error error;
@@ -111,8 +110,7 @@ static void
 rename_(
     struct client *client, struct domain *domain, struct peer_request *request)
 {
-	const char *name =
-	    json_string_value(json_object_get(request->arguments, "name"));
+	const char *name = peer_request_string(request, "name");
 	struct lf_error error;
 
 	int rc = registry_rename(domain, name, &error);
@@ -230,7 +228,7 @@ static void
 freeze(
     struct client *client, struct domain *domain, struct peer_request *request)
 {
-	const json_t *timeout = json_object_get(request->arguments, "timeout");
+	const json_t *timeout = peer_request_argument(request, "timeout");
 	json_t *arguments = json_object();
 
 	/* The domain process knows which domain is meant: itself. */
@@ -245,9 +243,7 @@ static void
 save_devstate(
     struct client *client, struct domain *domain, struct peer_request *request)
 {
-	int fd = channel_message_take_fd(
-	    &request->message, (size_t)json_integer_value(
-				   json_object_get(request->arguments, "fd")));
+	int fd = peer_request_fd(request, "fd");
 
 	forward(client, domain, request, ROLE_SAVE_DEVSTATE,
 	    json_pack("{s:i}", "fd", 0), &fd, 1);
@@ -259,9 +255,7 @@ static void
 lease(
     struct client *client, struct domain *domain, struct peer_request *request)
 {
-	int fd = channel_message_take_fd(
-	    &request->message, (size_t)json_integer_value(
-				   json_object_get(request->arguments, "fd")));
+	int fd = peer_request_fd(request, "fd");
 
 	forward(client, domain, request, ROLE_SEND_SNAPSHOT,
 	    json_pack("{s:i}", "fd", 0), &fd, 1);
@@ -335,9 +329,7 @@ command_run(struct client *client, struct peer_request *request)
 		    request->arguments, request->message.fd_count, &error);
 	if (rc == 0 && command->states != 0)
 		rc = registry_find(&client->daemon->registry,
-		    json_string_value(
-			json_object_get(request->arguments, "domain")),
-		    &domain, &error);
+		    peer_request_string(request, "domain"), &domain, &error);
 	if (rc == 0 && command->states != 0)
 		rc = check_state(command, domain, &error);
 	if (rc < 0)

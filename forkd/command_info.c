@@ -203,8 +203,7 @@ on_described(void *opaque, const struct lf_error *error, json_t *result,
 	(void)answer;
 	/* Of a crashed domain they are known already. */
 	if (error == NULL && domain != NULL &&
-	    json_is_true(
-		json_object_get(look->request->arguments, "registers")) &&
+	    json_is_true(peer_request_argument(look->request, "registers")) &&
 	    json_object_get(result, "registers") == NULL) {
 		look->described = json_copy(result);
 		life_call(domain, ROLE_REGISTERS, NULL, NULL, 0, REGISTERS_MS,

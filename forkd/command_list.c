@@ -131,9 +131,8 @@ command_list(
     struct client *client, struct domain *none, struct peer_request *request)
 {
 	struct registry *registry = &client->daemon->registry;
-	const char *wanted =
-	    json_string_value(json_object_get(request->arguments, "domain"));
-	bool pages = json_is_true(json_object_get(request->arguments, "pages"));
+	const char *wanted = peer_request_string(request, "domain");
+	bool pages = json_is_true(peer_request_argument(request, "pages"));
 	struct domain *domain, *only = NULL;
 	struct listing *listing;
 	struct lf_error error;

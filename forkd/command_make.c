@@ -74,9 +74,8 @@ command_create(
 	if (c == NULL)
 		rc = error_nomem(&error);
 	else {
-		rc = config_json_read(
-		    json_object_get(request->arguments, "config"), &c->config,
-		    &error);
+		rc = config_json_read(peer_request_argument(request, "config"),
+		    &c->config, &error);
 		if (rc == 0)
 			rc = lf_domain_config_complete(c->config, &error);
 		/* Before anything is started for nothing. */
@@ -93,7 +92,7 @@ command_create(
 	}
 	c->daemon = client->daemon;
 	c->request = request;
-	c->paused = json_is_true(json_object_get(request->arguments, "paused"));
+	c->paused = json_is_true(peer_request_argument(request, "paused"));
 	host_when_known(client->daemon, on_host_known, c);
 }
 
@@ -312,13 +311,11 @@ read_options(struct forking *f, struct lf_error *error)
 static int
 take_devstate(struct peer_request *request, int *ret_fd, struct lf_error *error)
 {
-	const json_t *index = json_object_get(request->arguments, "devstate");
 	struct stat st;
 
-	if (index == NULL)
+	if (peer_request_argument(request, "devstate") == NULL)
 		return 0;
-	*ret_fd = channel_message_take_fd(
-	    &request->message, (size_t)json_integer_value(index));
+	*ret_fd = peer_request_fd(request, "devstate");
 	if (sys.fstat(*ret_fd, &st) < 0 || !S_ISREG(st.st_mode))
 		return error_set(
 		    error, EINVAL, "the device state has to be a regular file");
@@ -335,7 +332,7 @@ read_fork_config(const struct peer_request *request,
 	int rc;
 
 	rc = config_json_read(
-	    json_object_get(request->arguments, "config"), &config, error);
+	    peer_request_argument(request, "config"), &config, error);
 	if (rc == 0)
 		rc = lf_domain_config_check_fork(parent->config, config, error);
 	if (rc == 0)
@@ -353,18 +350,18 @@ read_forking(
     struct forking *f, const struct domain *parent, struct lf_error *error)
 {
 	struct peer_request *request = f->request;
-	json_t *count = json_object_get(request->arguments, "count");
+	json_t *count = peer_request_argument(request, "count");
 	int rc;
 
 	f->wanted = count != NULL ? (unsigned)json_integer_value(count) : 1;
-	f->paused = json_is_true(json_object_get(request->arguments, "paused"));
+	f->paused = json_is_true(peer_request_argument(request, "paused"));
 	f->ids = sys.calloc(f->wanted, sizeof(*f->ids));
 	if (f->ids == NULL)
 		return error_nomem(error);
 	rc = read_options(f, error);
 	if (rc == 0)
 		rc = take_devstate(request, &f->devstate, error);
-	if (rc < 0 || json_object_get(request->arguments, "config") == NULL)
+	if (rc < 0 || peer_request_argument(request, "config") == NULL)
 		return rc;
 	if (f->wanted > 1)
 		return error_set(error, EINVAL,
@@ -443,7 +440,7 @@ on_launched(void *opaque, struct domain *domain, const struct lf_error *error)
 static bool
 wants_pause(const struct peer_request *request)
 {
-	return json_is_true(json_object_get(request->arguments, "paused"));
+	return json_is_true(peer_request_argument(request, "paused"));
 }
 
 /* What a launch is to be done with; nothing without arguments. */
@@ -456,7 +453,7 @@ read_launch(struct domain *domain, struct peer_request *request,
 	    registry_find_id(domain->registry, domain->parent);
 	int rc = take_devstate(request, ret_devstate, error);
 
-	if (rc < 0 || json_object_get(request->arguments, "config") == NULL)
+	if (rc < 0 || peer_request_argument(request, "config") == NULL)
 		return rc;
 	/* A domain that was booted has a device model already. */
 	if (parent == NULL)
@@ -572,8 +569,7 @@ void
 command_destroy(
     struct client *client, struct domain *domain, struct peer_request *request)
 {
-	bool all =
-	    json_is_true(json_object_get(request->arguments, "recursive"));
+	bool all = json_is_true(peer_request_argument(request, "recursive"));
 	struct lf_error error;
 
 	if (!all && registry_check_holders(domain, &error) < 0) {

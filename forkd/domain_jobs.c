@@ -26,18 +26,13 @@
 json_t *
 domain_job_argument(const struct job *job, const char *name)
 {
-	return json_object_get(job->request->arguments, name);
+	return peer_request_argument(job->request, name);
 }
 
 int
 domain_job_fd(struct job *job, const char *name)
 {
-	const json_t *index = domain_job_argument(job, name);
-
-	if (index == NULL)
-		return -1;
-	return channel_message_take_fd(
-	    &job->request->message, (size_t)json_integer_value(index));
+	return peer_request_fd(job->request, name);
 }
 
 int

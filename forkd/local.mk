@@ -36,10 +36,14 @@ forkd_libforkd_la_SOURCES = \
 	forkd/host.h \
 	forkd/launch.c \
 	forkd/launch.h \
+	forkd/launch_chain.c \
+	forkd/launch_chain.h \
 	forkd/launch_files.c \
 	forkd/launch_files.h \
 	forkd/life.c \
 	forkd/life.h \
+	forkd/overlay.c \
+	forkd/overlay.h \
 	forkd/peer.c \
 	forkd/peer.h \
 	forkd/qcow2.c \

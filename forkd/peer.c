@@ -437,6 +437,28 @@ peer_finish(struct peer *peer, const struct lf_error *why)
 	update_writable(peer);
 }
 
+json_t *
+peer_request_argument(const struct peer_request *request, const char *name)
+{
+	return json_object_get(request->arguments, name);
+}
+
+const char *
+peer_request_string(const struct peer_request *request, const char *name)
+{
+	return json_string_value(peer_request_argument(request, name));
+}
+
+int
+peer_request_fd(struct peer_request *request, const char *name)
+{
+	const json_t *index = peer_request_argument(request, name);
+
+	return index == NULL ? -1
+			     : channel_message_take_fd(&request->message,
+				   (size_t)json_integer_value(index));
+}
+
 /* Sends the answer and forgets the request. */
 static void
 answer(struct peer_request *request, json_t *take_object, const int *fds,

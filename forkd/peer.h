@@ -72,6 +72,16 @@ void peer_send(struct peer *peer, json_t *object);
 /* Lets everything that is queued go out, then closes from our side. */
 void peer_finish(struct peer *peer, const struct lf_error *why);
 
+/*
+ * An argument of a request, NULL without it; a string; a descriptor that came
+ * with it, the caller's from now on, or -1.
+ */
+json_t *peer_request_argument(
+    const struct peer_request *request, const char *name);
+const char *peer_request_string(
+    const struct peer_request *request, const char *name);
+int peer_request_fd(struct peer_request *request, const char *name);
+
 /* Answers a request. `take_result` NULL stands for out of memory. */
 void peer_return(struct peer_request *request, json_t *take_result,
     const int *fds, size_t fd_count);

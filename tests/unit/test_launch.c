@@ -598,3 +598,28 @@ Test(starts, a_probe_waits_in_hand_or_nothing_stays)
 {
 	start_with_faults(true);
 }
+
+Test(starts, an_image_of_an_unknown_format_is_not_taken_for_raw)
+{
+	int ram = memfd_create("ram", MFD_CLOEXEC);
+	char message[256];
+	struct scene s;
+
+	open_scene(&s, NULL);
+	ask_for(&s, "start-qemu",
+	    json_pack("{s:i, s:i, s:b, s:b, s:[[{s:s, s:s}, {s:s, s:s}]]}",
+		"domain", (int)s.domain->id, "ram", 0, "share-ram", true,
+		"incoming", false, "disks", "path", s.disk, "format", "qcow2",
+		"path", s.backing, "format", "vmdk"),
+	    &ram, 1);
+	work(&s);
+	hear(&s);
+	cr_assert_eq(s.rc, -EINVAL);
+	snprintf(message, sizeof(message),
+	    "image '%s' has format 'vmdk', only raw and qcow2 are used; "
+	    "convert it with 'qemu-img convert'",
+	    s.backing);
+	cr_assert_str_eq(s.message, message);
+	close_scene(&s);
+	close(ram);
+}
