@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the worker of a domain process does: one function a command.
+ * One function a command.
  */
+#include "forkd/domain_jobs.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -13,8 +15,12 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/sys.h"
-#include "forkd/config_json.h"
+#include "forkd/domain_fork.h"
 #include "forkd/domain_process.h"
+#include "forkd/hosted.h"
+#include "forkd/job.h"
+#include "forkd/lease.h"
+#include "forkd/vcpu_value.h"
 
 /* How long the other end of a lease may take to read the snapshot. */
 #define SEND_SECONDS 30
@@ -23,60 +29,12 @@
  */
 #define ARRIVE_SECONDS 60
 
-json_t *
-domain_job_argument(const struct job *job, const char *name)
-{
-	return peer_request_argument(job->request, name);
-}
-
-int
-domain_job_fd(struct job *job, const char *name)
-{
-	return peer_request_fd(job->request, name);
-}
-
-int
-domain_job_config(const struct job *job, struct lf_domain_config **ret_config,
-    struct lf_error *error)
-{
-	return config_json_read(
-	    domain_job_argument(job, "config"), ret_config, error);
-}
-
-/* What a domain on QEMU knows of itself, for those who ask. */
-static int
-collect_facts(
-    struct lf_domain *domain, json_t **ret_facts, struct lf_error *error)
-{
-	cleanup_free char *text = NULL;
-	int rc;
-
-	if (lf_domain_backend(domain) != LF_BACKEND_QEMU)
-		return 0;
-	rc = lf_domain_describe(domain, &text, error);
-	if (rc == 0)
-		*ret_facts = json_loads(text, 0, NULL);
-	return rc;
-}
-
-int
-domain_go_on(struct job *job, struct lf_domain *domain, struct lf_error *error)
-{
-	int rc = collect_facts(domain, &job->facts, error);
-
-	/* Made now: what happens from here on is not missed. */
-	lf_domain_event_fd(domain);
-	if (rc == 0 && !json_is_true(domain_job_argument(job, "paused")))
-		rc = lf_domain_unpause(domain, error);
-	return rc;
-}
-
 /* The domain is there: lets it run, if it shall, or ends it. */
 static int
 begin_life(
     struct job *job, struct lf_domain *take_domain, struct lf_error *error)
 {
-	int rc = domain_go_on(job, take_domain, error);
+	int rc = job_go_on(job, take_domain, error);
 
 	if (rc < 0)
 		lf_domain_free(take_domain);
@@ -92,10 +50,11 @@ boot(struct job *job, struct lf_error *error)
 	struct lf_domain *domain = NULL;
 	int rc;
 
-	rc = domain_job_config(job, &config, error);
+	rc = job_config(job, &config, error);
 	if (rc < 0)
 		return rc;
-	rc = lf_domain_create(config, &job->hosted->launcher, &domain, error);
+	rc =
+	    lf_domain_create(config, &job->hosted->launcher.lf, &domain, error);
 	lf_domain_config_free(config);
 	return rc < 0 ? rc : begin_life(job, domain, error);
 }
@@ -116,7 +75,7 @@ fork_snapshot(struct job *job, const struct lf_domain_config *config,
 	lf_fork_options_init(&options);
 	options.backend = LF_BACKEND_QEMU;
 	options.name = config->name;
-	options.launcher = &job->hosted->launcher;
+	options.launcher = &job->hosted->launcher.lf;
 	options.config = config;
 	options.devstate_fd = devstate;
 	rc = lf_domain_fork(snapshot, &options, ret_domain, error);
@@ -127,14 +86,14 @@ fork_snapshot(struct job *job, const struct lf_domain_config *config,
 static int
 fork_(struct job *job, struct lf_error *error)
 {
-	cleanup_close int devstate = domain_job_fd(job, "devstate");
+	cleanup_close int devstate = job_fd(job, "devstate");
 	struct lf_domain_config *config = NULL;
 	struct lf_domain *domain = NULL;
 	int rc;
 
 	/* Open as long as we live: the parent's process counts on it. */
-	job->hosted->process->origin = domain_job_fd(job, "origin");
-	rc = domain_job_config(job, &config, error);
+	job->hosted->process->origin = job_fd(job, "origin");
+	rc = job_config(job, &config, error);
 	if (rc < 0)
 		return rc;
 	rc = fork_snapshot(job, config, devstate, &domain, error);
@@ -170,7 +129,7 @@ static int
 address_argument(
     const struct job *job, uint64_t *ret_address, struct lf_error *error)
 {
-	const char *text = json_string_value(domain_job_argument(job, "at"));
+	const char *text = json_string_value(job_argument(job, "at"));
 	size_t digits = strspn(text, "0123456789abcdefx");
 
 	if (strncmp(text, "0x", 2) != 0 || text[2] == '\0' ||
@@ -187,13 +146,13 @@ static int
 freeze_at(
     struct job *job, struct lf_snapshot **ret_snapshot, struct lf_error *error)
 {
-	const json_t *timeout = domain_job_argument(job, "timeout");
-	const json_t *cr3 = domain_job_argument(job, "cr3");
+	const json_t *timeout = job_argument(job, "timeout");
+	const json_t *cr3 = job_argument(job, "cr3");
 	struct lf_freeze_at at = {
 	    .match_cr3 = cr3 != NULL,
 	    .cr3 = (uint64_t)json_integer_value(cr3),
-	    .count = (uint64_t)json_integer_value(
-		domain_job_argument(job, "arrivals")),
+	    .count =
+		(uint64_t)json_integer_value(job_argument(job, "arrivals")),
 	    .timeout_ms = ARRIVE_SECONDS * 1000,
 	};
 	struct lf_arrival arrival;
@@ -222,7 +181,7 @@ freeze(struct job *job, struct lf_error *error)
 	int rc;
 
 	/* The domain keeps a reference of its own. */
-	if (domain_job_argument(job, "at") != NULL)
+	if (job_argument(job, "at") != NULL)
 		rc = freeze_at(job, &snapshot, error);
 	else
 		rc = lf_domain_freeze(job->hosted->domain, &snapshot, error);
@@ -234,7 +193,7 @@ freeze(struct job *job, struct lf_error *error)
 static int
 save_devstate(struct job *job, struct lf_error *error)
 {
-	cleanup_close int fd = domain_job_fd(job, "fd");
+	cleanup_close int fd = job_fd(job, "fd");
 	struct lf_snapshot *snapshot = NULL;
 	int rc;
 
@@ -250,7 +209,7 @@ static int
 send_snapshot(struct job *job, struct lf_error *error)
 {
 	struct timeval limit = {SEND_SECONDS, 0};
-	cleanup_close int sock = domain_job_fd(job, "fd");
+	cleanup_close int sock = job_fd(job, "fd");
 	struct lf_snapshot *snapshot = NULL;
 	struct lease *lease;
 	int rc;
@@ -274,7 +233,7 @@ send_snapshot(struct job *job, struct lf_error *error)
 		return rc;
 	}
 	*lease = (struct lease){.sock = take_fd(&sock),
-	    .holder = json_integer_value(domain_job_argument(job, "holder")),
+	    .holder = json_integer_value(job_argument(job, "holder")),
 	    .snapshot = snapshot};
 	job->lease = lease;
 	return 0;
@@ -286,14 +245,14 @@ reset(struct job *job, struct lf_error *error)
 	struct lf_domain *domain = job->hosted->domain;
 	int rc = lf_domain_reset(domain, error);
 
-	return rc < 0 ? rc : domain_go_on(job, domain, error);
+	return rc < 0 ? rc : job_go_on(job, domain, error);
 }
 
 static int
 registers(struct job *job, struct lf_error *error)
 {
 	json_t *list = NULL;
-	int rc = domain_read_registers(job->hosted->domain, &list, error);
+	int rc = vcpu_value_registers(job->hosted->domain, &list, error);
 
 	if (rc == 0)
 		job->result = json_pack("{s:o}", "registers", list);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Programs for a process that may not start any: the worker asks, the main
- * thread sends the question to forkd and hands the answer back. A forkd that
- * goes away meanwhile is an error; nobody waits for the next one.
+ * Programs by asking forkd: the worker asks, the main thread sends the question
+ * and hands the answer back.
  */
+#include "forkd/domain_launcher.h"
+
 #include <errno.h>
 #include <libfork/domain_config.h>
 #include <libfork/qemu.h>
@@ -19,6 +20,7 @@
 #include "base/sys.h"
 #include "forkd/domain_process.h"
 #include "forkd/qcow2.h"
+#include "forkd/role.h"
 #include "forkd/spawn.h"
 
 /* forkd answers at once, but for a qemu-img on a slow disk. */
@@ -99,8 +101,12 @@ domain_need_send(struct domain_process *p)
 	    need->fds, need->fd_count, NEED_MS, on_answer, p);
 }
 
-int
-domain_need(const struct hosted *h, enum role_need_id id,
+/*
+ * Asks forkd for something in a domain's name and waits for the answer, which
+ * the main thread brings. `ret_fds` gets exactly `fd_wanted` descriptors.
+ */
+static int
+ask_forkd(const struct domain_launcher *h, enum role_need_id id,
     json_t *take_arguments, const int *fds, size_t fd_count,
     json_t **ret_result, int *ret_fds, size_t fd_wanted, struct lf_error *error)
 {
@@ -156,7 +162,7 @@ struct image {
  * guest, maybe: this process is the place to look at it.
  */
 static int
-look_at(const struct hosted *h, const char *path, const char *format,
+look_at(const struct domain_launcher *h, const char *path, const char *format,
     struct image *ret, struct lf_error *error)
 {
 	cleanup_close int fd = -1;
@@ -164,7 +170,7 @@ look_at(const struct hosted *h, const char *path, const char *format,
 	off_t end;
 	int rc;
 
-	rc = domain_need(h, ROLE_OPEN_IMAGE, json_pack("{s:s}", "path", path),
+	rc = ask_forkd(h, ROLE_OPEN_IMAGE, json_pack("{s:s}", "path", path),
 	    NULL, 0, &result, &fd, 1, error);
 	json_decref(result);
 	if (rc < 0)
@@ -210,7 +216,8 @@ backing_path(const char *image, const char *name, char *ret_path, size_t size,
  * based on nothing: QEMU opens nothing that a header names.
  */
 static int
-complete_chain(const struct hosted *h, json_t *chain, struct lf_error *error)
+complete_chain(
+    const struct domain_launcher *h, json_t *chain, struct lf_error *error)
 {
 	for (;;) {
 		const json_t *last =
@@ -251,7 +258,7 @@ complete_chain(const struct hosted *h, json_t *chain, struct lf_error *error)
 /* --- QEMU --- */
 
 static int
-chain_value(const struct hosted *h, const struct lf_qemu_chain *chain,
+chain_value(const struct domain_launcher *h, const struct lf_qemu_chain *chain,
     json_t **ret_value, struct lf_error *error)
 {
 	json_t *value = json_array();
@@ -275,8 +282,9 @@ chain_value(const struct hosted *h, const struct lf_qemu_chain *chain,
 
 /* The files of all disks and of the flash variables, into the arguments. */
 static int
-add_files(const struct hosted *h, const struct lf_qemu_request *request,
-    json_t *arguments, struct lf_error *error)
+add_files(const struct domain_launcher *h,
+    const struct lf_qemu_request *request, json_t *arguments,
+    struct lf_error *error)
 {
 	json_t *disks, *chain = NULL;
 	int rc = 0;
@@ -300,8 +308,9 @@ add_files(const struct hosted *h, const struct lf_qemu_request *request,
 }
 
 static int
-make_arguments(const struct hosted *h, const struct lf_qemu_request *request,
-    json_t **ret_arguments, struct lf_error *error)
+make_arguments(const struct domain_launcher *h,
+    const struct lf_qemu_request *request, json_t **ret_arguments,
+    struct lf_error *error)
 {
 	json_t *arguments;
 	int rc;
@@ -341,14 +350,14 @@ static int
 start_qemu(struct lf_launcher *launcher, const struct lf_qemu_request *request,
     struct lf_qemu_process *ret_process, struct lf_error *error)
 {
-	const struct hosted *h = launcher->opaque;
+	const struct domain_launcher *h = launcher->opaque;
 	json_t *arguments = NULL, *result = NULL;
 	int fds[4], rc;
 
 	rc = make_arguments(h, request, &arguments, error);
 	if (rc < 0)
 		return rc;
-	rc = domain_need(h, ROLE_START_QEMU, arguments, &request->ram_fd, 1,
+	rc = ask_forkd(h, ROLE_START_QEMU, arguments, &request->ram_fd, 1,
 	    &result, fds, 4, error);
 	if (rc < 0)
 		return rc;
@@ -369,8 +378,8 @@ start_qemu(struct lf_launcher *launcher, const struct lf_qemu_request *request,
 
 /* 1: a file of this name is there and is what it has to be. */
 static int
-check_existing(const struct hosted *h, const struct lf_overlay_request *request,
-    struct lf_error *error)
+check_existing(const struct domain_launcher *h,
+    const struct lf_overlay_request *request, struct lf_error *error)
 {
 	struct image image;
 	int rc;
@@ -391,14 +400,14 @@ check_existing(const struct hosted *h, const struct lf_overlay_request *request,
 }
 
 static int
-ask_for_overlay(const struct hosted *h,
+ask_for_overlay(const struct domain_launcher *h,
     const struct lf_overlay_request *request, uint64_t bytes, char **ret_path,
     struct lf_error *error)
 {
 	json_t *result = NULL;
 	int rc;
 
-	rc = domain_need(h, ROLE_MAKE_OVERLAY,
+	rc = ask_forkd(h, ROLE_MAKE_OVERLAY,
 	    json_pack("{s:s, s:s, s:I, s:s*, s:s*}", "backing",
 		request->backing, "format", request->backing_format, "bytes",
 		(json_int_t)bytes, "path", request->path, "label",
@@ -421,7 +430,7 @@ make_overlay(struct lf_launcher *launcher,
     const struct lf_overlay_request *request, char **ret_path,
     struct lf_error *error)
 {
-	const struct hosted *h = launcher->opaque;
+	const struct domain_launcher *h = launcher->opaque;
 	struct image image;
 	int rc;
 
@@ -444,18 +453,22 @@ remove_overlay(struct lf_launcher *launcher, const char *path)
 	struct lf_error ignored;
 	json_t *result = NULL;
 
-	domain_need(launcher->opaque, ROLE_REMOVE_OVERLAY,
+	ask_forkd(launcher->opaque, ROLE_REMOVE_OVERLAY,
 	    json_pack("{s:s}", "path", path), NULL, 0, &result, NULL, 0,
 	    &ignored);
 	json_decref(result);
 }
 
 void
-domain_launcher_init(struct hosted *h)
+domain_launcher_init(struct domain_launcher *launcher,
+    struct domain_process *process, unsigned id)
 {
-	h->launcher = (struct lf_launcher){.opaque = h,
-	    .start_qemu = start_qemu,
-	    .end_qemu = end_qemu,
-	    .make_overlay = make_overlay,
-	    .remove_overlay = remove_overlay};
+	*launcher =
+	    (struct domain_launcher){.lf = {.opaque = launcher,
+					 .start_qemu = start_qemu,
+					 .end_qemu = end_qemu,
+					 .make_overlay = make_overlay,
+					 .remove_overlay = remove_overlay},
+		.process = process,
+		.id = id};
 }

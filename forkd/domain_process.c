@@ -18,20 +18,16 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/sys.h"
+#include "forkd/domain_jobs.h"
+#include "forkd/domain_launcher.h"
+#include "forkd/hosted.h"
+#include "forkd/job.h"
+#include "forkd/lease.h"
 #include "forkd/sandbox.h"
 #include "forkd/spawn.h"
 
 /* Commands that wait: one for each domain, of a few clients. */
 #define JOBS_MAX 16384
-
-/* What libfork's states are to forkd. */
-static const enum control_state states[] = {
-    [LF_DOMAIN_PAUSED] = CONTROL_PAUSED,
-    [LF_DOMAIN_RUNNING] = CONTROL_RUNNING,
-    [LF_DOMAIN_FROZEN] = CONTROL_FROZEN,
-    [LF_DOMAIN_CRASHED] = CONTROL_CRASHED,
-    [LF_DOMAIN_ENDED] = CONTROL_CRASHED,
-};
 
 static void
 say(const char *text)
@@ -45,230 +41,6 @@ on_log(void *opaque, enum lf_log_level level, const char *message)
 	(void)opaque;
 	(void)level;
 	say(message);
-}
-
-/* --- the domains here --- */
-
-struct hosted *
-hosted_new(struct domain_process *p, unsigned id)
-{
-	struct hosted *h = sys.calloc(1, sizeof(*h));
-
-	if (h == NULL)
-		return NULL;
-	h->process = p;
-	h->id = id;
-	domain_launcher_init(h);
-	return h;
-}
-
-/* With its domain, whose QEMU ends. */
-void
-hosted_free(struct hosted *h)
-{
-	if (h == NULL)
-		return;
-	if (h->changed != NULL)
-		event_free(h->changed);
-	lf_dm_pool_free(h->pool);
-	lf_domain_free(h->domain);
-	json_decref(h->facts);
-	free(h);
-}
-
-static struct hosted *
-find_hosted(const struct domain_process *p, unsigned id)
-{
-	struct hosted *h;
-
-	for (h = p->first; h != NULL; h = h->next)
-		if (h->id == id && !h->doomed)
-			return h;
-	return NULL;
-}
-
-static void
-append_hosted(struct domain_process *p, struct hosted *take_h)
-{
-	struct hosted **at = &p->first;
-
-	while (*at != NULL)
-		at = &(*at)->next;
-	*at = take_h;
-}
-
-static void
-remove_hosted(struct domain_process *p, struct hosted *h)
-{
-	struct hosted **at = &p->first;
-
-	while (*at != h)
-		at = &(*at)->next;
-	*at = h->next;
-	hosted_free(h);
-}
-
-/* --- telling forkd --- */
-
-static void
-send_event(const struct hosted *h, const char *name, json_t *take_data)
-{
-	struct domain_process *p = h->process;
-	json_t *event;
-
-	if (p->peer == NULL || take_data == NULL) {
-		json_decref(take_data);
-		return;
-	}
-	json_object_set_new(take_data, "domain", json_integer(h->id));
-	event = control_make_event(name, take_data);
-	peer_send(p->peer, event);
-	json_decref(event);
-}
-
-static json_t *
-state_value(const struct hosted *h)
-{
-	return json_pack("{s:s, s:o}", "state",
-	    control_state_name(states[h->state]), "reason",
-	    control_make_text(h->reason));
-}
-
-/* Of the moment in which a domain stopped by itself. */
-static const char *const stop_facts[] = {
-    "access", "registers", "wants-device-model"};
-
-/* What is worth knowing of a domain that stopped by itself just now. */
-static void
-note_stop(struct hosted *h, const struct lf_exit *exit)
-{
-	json_t *access = domain_access(exit);
-
-	if (h->facts == NULL)
-		h->facts = json_object();
-	if (access != NULL)
-		json_object_set_new(h->facts, "access", access);
-	if (access != NULL && h->launch_on_access &&
-	    lf_domain_state(h->domain) == LF_DOMAIN_PAUSED)
-		json_object_set_new(
-		    h->facts, "wants-device-model", json_true());
-	if (lf_domain_state(h->domain) == LF_DOMAIN_CRASHED)
-		json_object_set_new(
-		    h->facts, "registers", domain_registers(h->domain));
-}
-
-static void
-forget_stop(struct hosted *h)
-{
-	size_t i;
-
-	for (i = 0; i < sizeof(stop_facts) / sizeof(stop_facts[0]); i++)
-		json_object_del(h->facts, stop_facts[i]);
-}
-
-static void
-tell_state(const struct hosted *h)
-{
-	json_t *data = state_value(h);
-	size_t i;
-
-	for (i = 0; i < sizeof(stop_facts) / sizeof(stop_facts[0]); i++) {
-		json_t *fact = json_object_get(h->facts, stop_facts[i]);
-
-		if (fact != NULL)
-			json_object_set(data, stop_facts[i], fact);
-	}
-	send_event(h, ROLE_EVENT_STATE, data);
-}
-
-/* Looks at a domain, which is ours now, and tells what changed. */
-static void
-look_at(struct hosted *h)
-{
-	enum lf_domain_state state;
-	struct lf_error error;
-	struct lf_exit exit;
-	const char *reason;
-	int rc;
-
-	if (h->domain == NULL)
-		return;
-	h->device_model = lf_domain_backend(h->domain) == LF_BACKEND_QEMU;
-	rc = lf_domain_dispatch(h->domain, &exit, &error);
-	if (rc < 0)
-		say(error.message);
-	state = lf_domain_state(h->domain);
-	reason = lf_domain_reason(h->domain);
-	if (state == h->state && strcmp(reason, h->reason) == 0)
-		return;
-	forget_stop(h);
-	if (rc > 0)
-		note_stop(h, &exit);
-	h->state = state;
-	snprintf(h->reason, sizeof(h->reason), "%s", reason);
-	if (state == LF_DOMAIN_ENDED && !h->ended) {
-		h->ended = true;
-		send_event(h, ROLE_EVENT_ENDED, json_object());
-	} else if (state != LF_DOMAIN_ENDED)
-		tell_state(h);
-}
-
-static void
-describe(const struct hosted *h, struct peer_request *request)
-{
-	json_t *result = state_value(h);
-
-	json_object_set_new(result, "ended", json_boolean(h->ended));
-	json_object_set_new(
-	    result, "backend", json_string(h->device_model ? "qemu" : "kvm"));
-	if (result != NULL && h->facts != NULL)
-		json_object_update(result, h->facts);
-	peer_return(request, result, NULL, 0);
-}
-
-/* --- leases --- */
-
-static void
-lease_free(struct lease *lease)
-{
-	if (lease->ended != NULL)
-		event_free(lease->ended);
-	close_fd(lease->sock);
-	lf_snapshot_unref(lease->snapshot);
-	free(lease);
-}
-
-/* Nothing is ever sent on it after the snapshot: readable means the end. */
-static void
-on_lease_ended(evutil_socket_t fd, short what, void *arg)
-{
-	struct lease *lease = arg;
-	struct lease **at = &lease->process->leases;
-
-	(void)fd;
-	(void)what;
-	while (*at != lease)
-		at = &(*at)->next;
-	*at = lease->next;
-	lease_free(lease);
-}
-
-/* A fork whose lease is not watched would not know that nobody holds it. */
-static int
-lease_begin(
-    struct domain_process *p, struct lease *take_lease, struct lf_error *error)
-{
-	take_lease->process = p;
-	take_lease->ended = event_new(
-	    p->base, take_lease->sock, EV_READ, on_lease_ended, take_lease);
-	if (take_lease->ended == NULL ||
-	    event_add(take_lease->ended, NULL) < 0) {
-		lease_free(take_lease);
-		return error_nomem(error);
-	}
-	take_lease->next = p->leases;
-	p->leases = take_lease;
-	return 0;
 }
 
 /* --- jobs --- */
@@ -309,37 +81,6 @@ check_orphan(struct domain_process *p)
 		event_base_loopbreak(p->base);
 }
 
-static void
-on_changed(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd;
-	(void)what;
-	look_at(arg);
-}
-
-/* Stops looking after a domain: from here on it is the worker's. */
-static void
-unwatch(struct hosted *h)
-{
-	if (h->changed != NULL)
-		event_free(h->changed);
-	h->changed = NULL;
-}
-
-/* No job of it waits: the main thread looks after the domain. */
-static void
-watch(struct hosted *h)
-{
-	int fd = h->domain != NULL ? lf_domain_event_fd(h->domain) : -1;
-
-	if (h->jobs > 0 || h->ended || h->changed != NULL || fd < 0)
-		return;
-	h->changed = event_new(
-	    h->process->base, fd, EV_READ | EV_PERSIST, on_changed, h);
-	if (h->changed != NULL)
-		event_add(h->changed, NULL);
-}
-
 /* The domain that a job made is one of ours, if its maker is still there. */
 static void
 take_in(struct domain_process *p, struct job *job)
@@ -352,9 +93,9 @@ take_in(struct domain_process *p, struct job *job)
 		hosted_free(made);
 		return;
 	}
-	append_hosted(p, made);
-	look_at(made);
-	watch(made);
+	hosted_append(p, made);
+	hosted_look_at(made);
+	hosted_watch(made);
 }
 
 static void
@@ -378,7 +119,7 @@ on_job_done(struct domain_process *p, struct job *job)
 		h->facts = take_ptr(job->facts);
 	}
 	/* Events may have come in while the job read something else. */
-	look_at(h);
+	hosted_look_at(h);
 	if (job->rc == 0 && job->lease != NULL)
 		job->rc = lease_begin(p, take_ptr(job->lease), &job->error);
 	take_in(p, job);
@@ -388,10 +129,10 @@ on_job_done(struct domain_process *p, struct job *job)
 	    job->request->peer != NULL)
 		p->established = true;
 	h->jobs--;
-	watch(h);
+	hosted_watch(h);
 	answer(job);
 	if (job->command == ROLE_DESTROY)
-		remove_hosted(p, h);
+		hosted_remove(p, h);
 	if (job->lease != NULL)
 		lease_free(job->lease);
 	json_decref(job->result);
@@ -444,7 +185,7 @@ add_job(struct hosted *h, struct peer_request *request,
 	}
 	*job =
 	    (struct job){.request = request, .command = command, .hosted = h};
-	unwatch(h);
+	hosted_unwatch(h);
 	h->jobs++;
 	h->doomed = command == ROLE_DESTROY;
 	pthread_mutex_lock(&p->lock);
@@ -478,7 +219,7 @@ check_request(const struct domain_process *p,
 	if (rc < 0)
 		return rc;
 	id = json_integer_value(json_object_get(request->arguments, "domain"));
-	h = find_hosted(p, (unsigned)id);
+	h = hosted_find(p, (unsigned)id);
 	if (h == NULL)
 		return error_set(error, ENOENT,
 		    "its domain process has no domain %d", (int)id);
@@ -506,7 +247,7 @@ on_request(void *opaque, struct peer_request *request)
 	if (check_request(p, request, command, &h, &error) < 0)
 		peer_fail(request, &error);
 	else if (command == ROLE_DESCRIBE)
-		describe(h, request);
+		hosted_describe(h, request);
 	else
 		add_job(h, request, (enum role_command_id)command);
 }
@@ -644,6 +385,6 @@ domain_process_main(unsigned id, unsigned adopt_within, uid_t forkd_uid)
 	 */
 	p.over = true;
 	while (p.first != NULL)
-		remove_hosted(&p, p.first);
+		hosted_remove(&p, p.first);
 	return 0;
 }

@@ -26,20 +26,29 @@ forkd_libforkd_la_SOURCES = \
 	forkd/daemon.c \
 	forkd/daemon.h \
 	forkd/domain_fork.c \
+	forkd/domain_fork.h \
 	forkd/domain_jobs.c \
+	forkd/domain_jobs.h \
 	forkd/domain_launcher.c \
+	forkd/domain_launcher.h \
 	forkd/domain_process.c \
 	forkd/domain_process.h \
 	forkd/fork_options.c \
 	forkd/fork_options.h \
 	forkd/host.c \
 	forkd/host.h \
+	forkd/hosted.c \
+	forkd/hosted.h \
+	forkd/job.c \
+	forkd/job.h \
 	forkd/launch.c \
 	forkd/launch.h \
 	forkd/launch_chain.c \
 	forkd/launch_chain.h \
 	forkd/launch_files.c \
 	forkd/launch_files.h \
+	forkd/lease.c \
+	forkd/lease.h \
 	forkd/life.c \
 	forkd/life.h \
 	forkd/overlay.c \
@@ -61,7 +70,9 @@ forkd_libforkd_la_SOURCES = \
 	forkd/sandbox.c \
 	forkd/sandbox.h \
 	forkd/spawn.c \
-	forkd/spawn.h
+	forkd/spawn.h \
+	forkd/vcpu_value.c \
+	forkd/vcpu_value.h
 
 sbin_PROGRAMS += forkd/forkd
 forkd_forkd_CPPFLAGS = $(forkd_cppflags)
