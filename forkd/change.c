@@ -317,8 +317,8 @@ static int
 check_overlay(
     const struct domain *domain, const char *path, struct lf_error *error)
 {
-	if (path == NULL || registry_has_file(&domain->overlays, path) ||
-	    registry_has_file(&domain->named, path))
+	if (path == NULL || file_list_has(&domain->overlays, path) ||
+	    file_list_has(&domain->named, path))
 		return 0;
 	return error_set(error, EINVAL,
 	    "its overlay '%s' was there before the fork: what it was then is "

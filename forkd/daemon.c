@@ -219,8 +219,8 @@ remove_stray_overlays(struct daemon *daemon)
 
 		if (entry->d_name[0] == '.' || path == NULL)
 			continue;
-		while (domain != NULL &&
-		       !registry_has_file(&domain->overlays, path))
+		while (
+		    domain != NULL && !file_list_has(&domain->overlays, path))
 			domain = domain->next;
 		if (domain == NULL && unlink(path) == 0)
 			daemon_log("removed '%s', which is no domain's", path);

@@ -33,6 +33,8 @@ forkd_libforkd_la_SOURCES = \
 	forkd/domain_launcher.h \
 	forkd/domain_process.c \
 	forkd/domain_process.h \
+	forkd/file_list.c \
+	forkd/file_list.h \
 	forkd/fork_options.c \
 	forkd/fork_options.h \
 	forkd/host.c \

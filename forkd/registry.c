@@ -65,15 +65,6 @@ registry_init(struct registry *registry, const char *run_dir, mode_t dir_mode,
 	return rundir_make(domains, dir_mode, false, error);
 }
 
-static void
-file_list_done(struct file_list *list)
-{
-	while (list->count > 0)
-		free(list->path[--list->count]);
-	free(list->path);
-	list->path = NULL;
-}
-
 /* Frees what is in memory; the files stay for the next forkd. */
 static void
 domain_free(struct domain *domain)
@@ -410,66 +401,20 @@ registry_rename(struct domain *domain, const char *name, struct lf_error *error)
 }
 
 int
-registry_list_file(
-    struct file_list *list, const char *path, struct lf_error *error)
-{
-	char **grown;
-
-	if (list->count >= REGISTRY_FILES_MAX)
-		return error_set(error, E2BIG,
-		    "more than %d image files for one domain",
-		    REGISTRY_FILES_MAX);
-	grown = sys.realloc(list->path, (list->count + 1) * sizeof(*grown));
-	if (grown == NULL)
-		return error_nomem(error);
-	list->path = grown;
-	grown[list->count] = sys.strdup(path);
-	if (grown[list->count] == NULL)
-		return error_nomem(error);
-	list->count++;
-	return 0;
-}
-
-int
 registry_add_file(struct domain *domain, struct file_list *list,
     const char *path, struct lf_error *error)
 {
 	int rc;
 
-	if (registry_has_file(list, path))
+	if (file_list_has(list, path))
 		return 0;
-	rc = registry_list_file(list, path, error);
+	rc = file_list_add(list, path, error);
 	if (rc < 0)
 		return rc;
 	rc = registry_save(domain, error);
 	if (rc < 0)
-		free(list->path[--list->count]);
+		file_list_remove(list, path);
 	return rc;
-}
-
-bool
-registry_has_file(const struct file_list *list, const char *path)
-{
-	size_t i;
-
-	for (i = 0; i < list->count; i++)
-		if (strcmp(list->path[i], path) == 0)
-			return true;
-	return false;
-}
-
-static bool
-forget_file(struct file_list *list, const char *path)
-{
-	size_t i;
-
-	for (i = 0; i < list->count; i++)
-		if (strcmp(list->path[i], path) == 0) {
-			free(list->path[i]);
-			list->path[i] = list->path[--list->count];
-			return true;
-		}
-	return false;
 }
 
 void
@@ -477,16 +422,16 @@ registry_forget_overlay(struct domain *domain, const char *path)
 {
 	struct lf_error ignored;
 
-	if (forget_file(&domain->overlays, path) ||
-	    forget_file(&domain->named, path))
+	if (file_list_remove(&domain->overlays, path) ||
+	    file_list_remove(&domain->named, path))
 		registry_save(domain, &ignored);
 }
 
 void
 registry_drop_overlay(struct domain *domain, const char *path)
 {
-	if (registry_has_file(&domain->overlays, path) ||
-	    registry_has_file(&domain->named, path))
+	if (file_list_has(&domain->overlays, path) ||
+	    file_list_has(&domain->named, path))
 		unlink(path);
 	registry_forget_overlay(domain, path);
 }
@@ -513,9 +458,8 @@ registry_release_overlays(struct domain *domain, const char *our_dir)
 			continue;
 		}
 		/* Out of memory, a reset will not find it, and says so. */
-		registry_list_file(&domain->named, list->path[i], &ignored);
-		free(list->path[i]);
-		list->path[i] = list->path[--list->count];
+		file_list_add(&domain->named, list->path[i], &ignored);
+		file_list_remove(list, list->path[i]);
 	}
 }
 
@@ -537,8 +481,8 @@ registry_knows_image(const struct domain *domain, const char *path)
 	for (; domain != NULL;
 	     domain = registry_find_id(domain->registry, domain->parent))
 		if (config_names(registry_config(domain), path) ||
-		    registry_has_file(&domain->overlays, path) ||
-		    registry_has_file(&domain->backing, path))
+		    file_list_has(&domain->overlays, path) ||
+		    file_list_has(&domain->backing, path))
 			return true;
 	return false;
 }

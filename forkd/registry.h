@@ -19,6 +19,7 @@
 #include <libfork/error.h>
 
 #include "control/messages.h"
+#include "forkd/file_list.h"
 #include "forkd/spawn.h"
 
 struct event;
@@ -27,16 +28,9 @@ struct registry;
 
 /* Limits on what one forkd takes care of. */
 #define REGISTRY_DOMAINS_MAX 4096
-#define REGISTRY_FILES_MAX   256 /* in one list of a domain */
 
 /* The reason of a domain that is not there yet. */
 #define REGISTRY_STARTING "starting"
-
-/* Paths of files, each once. */
-struct file_list {
-	char **path;
-	size_t count;
-};
 
 struct domain {
 	struct domain *next; /* by id */
@@ -153,9 +147,6 @@ int registry_report(struct domain *domain, enum control_state state,
 /* Adds a path to one of the domain's lists, and saves; or does not save. */
 int registry_add_file(struct domain *domain, struct file_list *list,
     const char *path, struct lf_error *error);
-int registry_list_file(
-    struct file_list *list, const char *path, struct lf_error *error);
-bool registry_has_file(const struct file_list *list, const char *path);
 
 /* Removes an overlay's file and forgets it. */
 void registry_drop_overlay(struct domain *domain, const char *path);

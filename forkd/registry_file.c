@@ -119,7 +119,7 @@ read_files(const struct domain *domain, struct file_list *list,
 			return error_set(error, EBADMSG,
 			    "'%s/domain.json': a path is no string",
 			    domain->dir);
-		rc = registry_list_file(list, json_string_value(path), error);
+		rc = file_list_add(list, json_string_value(path), error);
 		if (rc < 0)
 			return rc;
 	}

@@ -672,7 +672,7 @@ Test(registry, domains_come_back_from_their_files_and_ids_grow)
 	cr_assert_str_eq(domain->reason, "why");
 	cr_assert_eq(domain->parent, 1);
 	cr_assert(domain->established);
-	cr_assert(registry_has_file(&domain->overlays, "/tmp/overlay"));
+	cr_assert(file_list_has(&domain->overlays, "/tmp/overlay"));
 	/* A number is not used again, though its domain is gone. */
 	cr_assert_eq(add(&registry, "four", 0)->id, 4);
 	registry_done(&registry);
@@ -800,12 +800,12 @@ Test(registry, an_overlay_goes_with_its_domain_only_from_our_own_directory)
 	domain = add(&registry, "one", 0);
 	snprintf(beside, sizeof(beside), "%s-mine", ours);
 	snprintf(others, sizeof(others), "%s/a", ours);
-	cr_assert_eq(registry_list_file(&domain->overlays, beside, &error), 0);
-	cr_assert_eq(registry_list_file(&domain->overlays, others, &error), 0);
+	cr_assert_eq(file_list_add(&domain->overlays, beside, &error), 0);
+	cr_assert_eq(file_list_add(&domain->overlays, others, &error), 0);
 	registry_release_overlays(domain, ours);
 	cr_assert_eq(domain->overlays.count, 1);
-	cr_assert(registry_has_file(&domain->overlays, others));
-	cr_assert(registry_has_file(&domain->named, beside));
+	cr_assert(file_list_has(&domain->overlays, others));
+	cr_assert(file_list_has(&domain->named, beside));
 	registry_done(&registry);
 	remove_dir();
 }

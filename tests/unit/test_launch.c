@@ -447,7 +447,7 @@ make_overlay_with_faults(bool named)
 		cr_assert_eq(count_overlays(), record->count, "%s failed: %s",
 		    fault.name, s.message);
 		if (s.rc == 0)
-			cr_assert(registry_has_file(record, s.message));
+			cr_assert(file_list_has(record, s.message));
 		else if (!s.broken)
 			cr_assert_eq(record->count, 0, "%s failed", fault.name);
 		if (record->count > 0)
