@@ -151,7 +151,8 @@ parse_field(struct parser *p, const json_t *field, uint32_t *at, unsigned depth,
 	if (rc < 0)
 		return rc;
 	node->size = (uint32_t)size;
-	node->count = (uint32_t)count;
+	/* Whoever walks elements of no bytes would not come to an end. */
+	node->count = size > 0 ? (uint32_t)count : 1;
 	if (json_object_get(field, "index") != NULL)
 		node->index = (int32_t)index;
 	if (inner == NULL)

@@ -289,6 +289,22 @@ Test(vmdesc, sizes_and_depth_are_limited)
 }
 
 /* A list of which QEMU describes one element has the right size. */
+/* Who walks the elements would never come to an end. */
+Test(vmdesc, many_elements_of_no_bytes_are_one)
+{
+	static const char text[] =
+	    "{\"page_size\":4096,\"devices\":[{\"name\":\"a\","
+	    "\"instance_id\":0,\"fields\":[{\"name\":\"f\",\"size\":0,"
+	    "\"array_len\":268435456,\"struct\":{\"fields\":[]}}]}]}";
+	struct vmdesc *vmdesc;
+
+	cr_assert_eq(vmdesc_parse(text, sizeof(text) - 1, &vmdesc, &error), 0,
+	    "%s", error.message);
+	cr_assert_eq(vmdesc->devices[0].node_count, 1);
+	cr_assert_eq(vmdesc->devices[0].nodes[0].count, 1);
+	vmdesc_free(vmdesc);
+}
+
 Test(vmdesc, what_does_not_add_up_is_opaque)
 {
 	static const char text[] =
