@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <libfork/devstate.h>
+
 #include "base/error.h"
 #include "base/sys.h"
 
@@ -30,14 +32,16 @@ read_all(int fd, struct devfile *file, struct lf_error *error)
 	struct stat st;
 
 	if (sys.fstat(fd, &st) < 0)
-		return error_sys(error, errno, "device state");
+		return error_sys(error, errno, "cannot read the device state");
 	if (!S_ISREG(st.st_mode))
 		return error_set(
-		    error, EINVAL, "device state: not a regular file");
-	if (st.st_size <= 0 || (size_t)st.st_size > DEVFILE_BYTES_MAX)
-		return error_set(error, EINVAL,
-		    "device state: a file of %lld bytes, at most %lu are read",
-		    (long long)st.st_size, DEVFILE_BYTES_MAX);
+		    error, EINVAL, "the device state is no regular file");
+	if (st.st_size == 0)
+		return error_set(error, EBADMSG, "the device state is empty");
+	if (st.st_size > LF_DEVSTATE_BYTES_MAX)
+		return error_set(error, EFBIG,
+		    "the device state has %lld bytes, at most %u are read",
+		    (long long)st.st_size, LF_DEVSTATE_BYTES_MAX);
 	file->data = sys.malloc((size_t)st.st_size);
 	if (file->data == NULL)
 		return error_nomem(error);
@@ -49,9 +53,11 @@ read_all(int fd, struct devfile *file, struct lf_error *error)
 			continue;
 		if (n < 0)
 			return error_sys(
-			    error, errno, "device state: cannot read it");
+			    error, errno, "cannot read the device state");
 		if (n == 0)
-			break; /* it became shorter: the index will see */
+			return error_set(error, EBADMSG,
+			    "the device state became shorter while it was "
+			    "read");
 		file->len += (size_t)n;
 	}
 	return 0;

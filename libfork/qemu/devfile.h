@@ -11,9 +11,6 @@
 #include "base/cleanup.h"
 #include "qemu/stream.h"
 
-/* Non-RAM blocks are in it; 16 MiB of video memory are the most of it. */
-#define DEVFILE_BYTES_MAX (512UL << 20)
-
 struct devfile {
 	void *data;
 	size_t len;
@@ -21,8 +18,9 @@ struct devfile {
 };
 
 /*
- * Reads all of a file or memfd from offset 0. `like` lends its description to
- * a file that has none (see stream_parse).
+ * Reads all of a file or memfd from offset 0, up to LF_DEVSTATE_BYTES_MAX
+ * (RAM blocks other than guest memory are in it). `like` lends its description
+ * to a file that has none (see stream_parse).
  */
 int devfile_read(int fd, const struct stream *like, struct devfile **ret_file,
     struct lf_error *error);

@@ -10,58 +10,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/error.h"
 #include "base/sys.h"
+#include "qemu/devfile.h"
 #include "qemu/stream.h"
 
 #define PATH_MAX_BYTES 1024
 
 struct lf_devstate {
-	uint8_t *data;
-	size_t len;
-	struct stream *stream;
+	struct devfile *file;
 };
-
-static int
-read_all(struct lf_devstate *devstate, int fd, struct lf_error *error)
-{
-	struct stat st;
-	size_t at = 0;
-
-	if (sys.fstat(fd, &st) < 0)
-		return error_sys(error, errno, "cannot read the device state");
-	if (!S_ISREG(st.st_mode))
-		return error_set(
-		    error, EINVAL, "the device state is no regular file");
-	if (st.st_size == 0)
-		return error_set(error, EBADMSG, "the device state is empty");
-	if (st.st_size > LF_DEVSTATE_BYTES_MAX)
-		return error_set(error, EFBIG,
-		    "the device state has %lld bytes, at most %u are read",
-		    (long long)st.st_size, LF_DEVSTATE_BYTES_MAX);
-	devstate->len = (size_t)st.st_size;
-	devstate->data = sys.malloc(devstate->len);
-	if (devstate->data == NULL)
-		return error_nomem(error);
-	while (at < devstate->len) {
-		ssize_t n = sys.pread(
-		    fd, devstate->data + at, devstate->len - at, (off_t)at);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return error_sys(
-			    error, errno, "cannot read the device state");
-		if (n == 0)
-			return error_set(error, EBADMSG,
-			    "the device state became shorter while it was "
-			    "read");
-		at += (size_t)n;
-	}
-	return 0;
-}
 
 int
 lf_devstate_open(
@@ -72,12 +31,9 @@ lf_devstate_open(
 
 	if (devstate == NULL)
 		return error_nomem(error);
-	rc = read_all(devstate, fd, error);
-	if (rc == 0)
-		rc = stream_parse(devstate->data, devstate->len, NULL,
-		    &devstate->stream, error);
+	rc = devfile_read(fd, NULL, &devstate->file, error);
 	if (rc < 0) {
-		lf_devstate_free(devstate);
+		free(devstate);
 		return rc;
 	}
 	*ret_devstate = devstate;
@@ -89,15 +45,14 @@ lf_devstate_free(struct lf_devstate *devstate)
 {
 	if (devstate == NULL)
 		return;
-	stream_free(devstate->stream);
-	free(devstate->data);
+	devfile_free(devstate->file);
 	free(devstate);
 }
 
 const char *
 lf_devstate_machine(const struct lf_devstate *devstate)
 {
-	return devstate->stream->machine;
+	return devstate->file->stream->machine;
 }
 
 /* Types that are integers of their size; the rest is QEMU's business. */
@@ -188,9 +143,8 @@ walk_nodes(const struct vmdesc_node *nodes, uint32_t count,
 }
 
 static int
-walk_section(const struct lf_devstate *devstate,
-    const struct stream_section *section, lf_devstate_visit_fn *visit,
-    void *opaque)
+walk_section(const struct stream *stream, const struct stream_section *section,
+    lf_devstate_visit_fn *visit, void *opaque)
 {
 	struct lf_devstate_item item = {
 	    .kind = LF_DEVSTATE_SECTION,
@@ -199,7 +153,7 @@ walk_section(const struct lf_devstate *devstate,
 	    .index = -1,
 	    .instance_id = section->instance_id,
 	    .version = section->version,
-	    .bytes = devstate->data + section->offset,
+	    .bytes = stream->data + section->offset,
 	    .len = section->length,
 	    .count = 1,
 	};
@@ -215,12 +169,12 @@ int
 lf_devstate_walk(const struct lf_devstate *devstate,
     lf_devstate_visit_fn *visit, void *opaque)
 {
+	const struct stream *stream = devstate->file->stream;
 	size_t i;
 	int rc = 0;
 
-	for (i = 0; i < devstate->stream->section_count && rc == 0; i++)
-		rc = walk_section(
-		    devstate, &devstate->stream->sections[i], visit, opaque);
+	for (i = 0; i < stream->section_count && rc == 0; i++)
+		rc = walk_section(stream, &stream->sections[i], visit, opaque);
 	return rc;
 }
 

@@ -149,6 +149,11 @@ Test(devstate, what_is_no_device_state_is_refused)
 	cr_assert_eq(lf_devstate_open(text, &devstate, &error), -EBADMSG);
 	cr_assert_eq(lf_devstate_open(directory, &devstate, &error), -EINVAL);
 	cr_assert_str_eq(error.message, "the device state is no regular file");
+	cr_assert_eq(ftruncate(text, LF_DEVSTATE_BYTES_MAX + 1L), 0);
+	cr_assert_eq(lf_devstate_open(text, &devstate, &error), -EFBIG);
+	cr_assert_str_eq(error.message,
+	    "the device state has 536870913 bytes, at most 536870912 are "
+	    "read");
 }
 
 /* --- fuzz: a file that is cut or changed --- */

@@ -20,7 +20,7 @@ extern "C" {
 #endif
 
 /* A file of more bytes is refused (its RAM records included). */
-#define LF_DEVSTATE_BYTES_MAX (256U << 20)
+#define LF_DEVSTATE_BYTES_MAX (512U << 20)
 
 struct lf_devstate;
 
