@@ -132,17 +132,21 @@ begin(struct birth *birth, struct lf_domain_config *take_config,
 	return rc;
 }
 
+/* NULL: out of memory, and `done` knows. */
 static struct birth *
 birth_new(
     struct daemon *daemon, unsigned parent, birth_done *done, void *opaque)
 {
 	struct birth *birth = sys.calloc(1, sizeof(*birth));
+	struct lf_error error;
 
-	if (birth != NULL)
-		*birth = (struct birth){.daemon = daemon,
-		    .parent = parent,
-		    .done = done,
-		    .opaque = opaque};
+	if (birth == NULL) {
+		error_nomem(&error);
+		done(opaque, NULL, &error);
+		return NULL;
+	}
+	*birth = (struct birth){
+	    .daemon = daemon, .parent = parent, .done = done, .opaque = opaque};
 	return birth;
 }
 
@@ -191,15 +195,10 @@ birth_boot(struct daemon *daemon, struct lf_domain_config *take_config,
     bool paused, birth_done *done, void *opaque)
 {
 	struct birth *birth = birth_new(daemon, 0, done, opaque);
-	struct lf_error error;
 
-	if (birth == NULL) {
+	if (birth == NULL)
 		lf_domain_config_free(take_config);
-		error_nomem(&error);
-		done(opaque, NULL, &error);
-		return;
-	}
-	if (boot(birth, take_config, paused, &birth->error) < 0)
+	else if (boot(birth, take_config, paused, &birth->error) < 0)
 		fail(birth);
 }
 
@@ -267,16 +266,11 @@ birth_fork(struct daemon *daemon, struct domain *parent,
     birth_done *done, void *opaque)
 {
 	struct birth *birth = birth_new(daemon, parent->id, done, opaque);
-	struct lf_error error;
 
-	if (birth == NULL) {
+	if (birth == NULL)
 		lf_domain_config_free(take_config);
-		error_nomem(&error);
-		done(opaque, NULL, &error);
-		return;
-	}
-	if (fork_domain(birth, parent, take_config, devstate_fd, paused,
-		&birth->error) < 0)
+	else if (fork_domain(birth, parent, take_config, devstate_fd, paused,
+		     &birth->error) < 0)
 		fail(birth);
 }
 
@@ -313,15 +307,10 @@ birth_fork_here(struct daemon *daemon, struct domain *parent,
     json_t *take_options, bool paused, birth_done *done, void *opaque)
 {
 	struct birth *birth = birth_new(daemon, parent->id, done, opaque);
-	struct lf_error error;
 
-	if (birth == NULL || take_options == NULL) {
+	if (birth == NULL)
 		json_decref(take_options);
-		free(birth);
-		error_nomem(&error);
-		done(opaque, NULL, &error);
-		return;
-	}
-	if (fork_here(birth, parent, take_options, paused, &birth->error) < 0)
+	else if (fork_here(birth, parent, take_options, paused, &birth->error) <
+		 0)
 		fail(birth);
 }

@@ -27,17 +27,35 @@ struct change {
 	void *opaque;
 };
 
-static struct change *
-change_new(struct domain *domain, change_done *done, void *opaque)
+static int
+change_new(struct domain *domain, change_done *done, void *opaque,
+    struct change **ret_change, struct lf_error *error)
 {
 	struct change *change = sys.calloc(1, sizeof(*change));
 
-	if (change != NULL)
-		*change = (struct change){.daemon = domain->owner,
-		    .id = domain->id,
-		    .done = done,
-		    .opaque = opaque};
-	return change;
+	if (change == NULL)
+		return error_nomem(error);
+	*change = (struct change){.daemon = domain->owner,
+	    .id = domain->id,
+	    .done = done,
+	    .opaque = opaque};
+	*ret_change = change;
+	return 0;
+}
+
+/* It came to its end: with the domain, or why not, or both. */
+static void
+change_end(
+    struct change *change, struct domain *domain, const struct lf_error *error)
+{
+	struct lf_error gone;
+
+	if (domain == NULL && error == NULL) {
+		error_set(&gone, ENOENT, "domain %u was destroyed", change->id);
+		error = &gone;
+	}
+	change->done(change->opaque, domain, error);
+	free(change);
 }
 
 static void
@@ -49,17 +67,14 @@ save(const struct domain *domain)
 		daemon_log_error(&error);
 }
 
-/* The domain of a change that was answered; NULL, with `error`: it is gone. */
+/* The domain of a change that was answered; NULL: it is gone. */
 static struct domain *
-find_changed(const struct change *change, struct lf_error *error)
+find_changed(const struct change *change)
 {
 	struct domain *domain =
 	    registry_find_id(&change->daemon->registry, change->id);
 
-	if (domain != NULL && !domain->doomed)
-		return domain;
-	error_set(error, ENOENT, "domain %u was destroyed", change->id);
-	return NULL;
+	return domain != NULL && !domain->doomed ? domain : NULL;
 }
 
 /* --- launch --- */
@@ -125,13 +140,10 @@ on_launched(void *opaque, const struct lf_error *error, json_t *result,
     struct channel_message *answer)
 {
 	struct change *change = opaque;
-	struct lf_error gone;
-	struct domain *domain = find_changed(change, &gone);
+	struct domain *domain = find_changed(change);
 
 	(void)answer;
-	if (domain == NULL)
-		error = error != NULL ? error : &gone;
-	else {
+	if (domain != NULL) {
 		domain->launching = false;
 		if (error == NULL) {
 			note_launch(domain, result);
@@ -139,8 +151,7 @@ on_launched(void *opaque, const struct lf_error *error, json_t *result,
 		} else
 			forget_launch(domain);
 	}
-	change->done(change->opaque, domain, error);
-	free(change);
+	change_end(change, domain, error);
 }
 
 static int
@@ -191,10 +202,8 @@ change_launch(struct domain *domain, struct lf_domain_config *take_config,
 	struct lf_error error;
 	int rc = check_launch(domain, &error);
 
-	if (rc == 0) {
-		change = change_new(domain, done, opaque);
-		rc = change == NULL ? error_nomem(&error) : 0;
-	}
+	if (rc == 0)
+		rc = change_new(domain, done, opaque, &change, &error);
 	if (rc < 0)
 		lf_domain_config_free(take_config);
 	else
@@ -234,14 +243,13 @@ on_prepared(void *opaque, const struct lf_error *error, json_t *result,
     struct channel_message *answer)
 {
 	struct change *change = opaque;
-	struct lf_error gone;
-	struct domain *domain = find_changed(change, &gone);
+	struct registry *registry = &change->daemon->registry;
+	struct domain *domain = find_changed(change);
+	unsigned id = change->id;
 
 	(void)result;
 	(void)answer;
-	if (domain == NULL)
-		error = error != NULL ? error : &gone;
-	else {
+	if (domain != NULL) {
 		domain->launching = false;
 		if (error == NULL)
 			domain->waiting_config =
@@ -250,9 +258,9 @@ on_prepared(void *opaque, const struct lf_error *error, json_t *result,
 			forget_launch(domain);
 		save(domain);
 	}
-	change->done(change->opaque, domain, error);
-	free(change);
-	/* It may have come to a device in the meantime. */
+	change_end(change, domain, error);
+	/* It may have come to a device in the meantime, or to its end. */
+	domain = registry_find_id(registry, id);
 	if (domain != NULL)
 		change_launch_wanted(domain);
 }
@@ -264,7 +272,7 @@ on_prepared(void *opaque, const struct lf_error *error, json_t *result,
 void
 change_prepare(struct domain *domain, change_done *done, void *opaque)
 {
-	struct change *change;
+	struct change *change = NULL;
 	json_t *config = NULL;
 	struct lf_error error;
 	int rc;
@@ -274,10 +282,10 @@ change_prepare(struct domain *domain, change_done *done, void *opaque)
 		done(opaque, domain, NULL);
 		return;
 	}
-	change = change_new(domain, done, opaque);
-	rc = change == NULL ? error_nomem(&error)
-			    : lf_domain_config_copy(domain->config,
-				  &domain->launch_config, &error);
+	rc = change_new(domain, done, opaque, &change, &error);
+	if (rc == 0)
+		rc = lf_domain_config_copy(
+		    domain->config, &domain->launch_config, &error);
 	if (rc == 0)
 		rc = config_json_make(domain->launch_config, &config, &error);
 	if (rc < 0) {
@@ -298,19 +306,15 @@ on_reset(void *opaque, const struct lf_error *error, json_t *result,
     struct channel_message *answer)
 {
 	struct change *change = opaque;
-	struct lf_error gone;
-	struct domain *domain = find_changed(change, &gone);
+	struct domain *domain = find_changed(change);
 
 	(void)result;
 	(void)answer;
-	if (domain == NULL)
-		error = error != NULL ? error : &gone;
-	else {
+	if (domain != NULL) {
 		registry_release_overlays(domain, change->daemon->overlay_dir);
 		save(domain);
 	}
-	change->done(change->opaque, domain, error);
-	free(change);
+	change_end(change, domain, error);
 }
 
 static int
@@ -355,10 +359,8 @@ change_reset(
 	struct lf_error error;
 	int rc = check_reset(domain, &error);
 
-	if (rc == 0) {
-		change = change_new(domain, done, opaque);
-		rc = change == NULL ? error_nomem(&error) : 0;
-	}
+	if (rc == 0)
+		rc = change_new(domain, done, opaque, &change, &error);
 	if (rc < 0) {
 		done(opaque, domain, &error);
 		return;

@@ -87,7 +87,7 @@ begin(struct daemon *daemon, int take_sock)
 	}
 	client->daemon = daemon;
 	rc = check_user(take_sock, &refusal);
-	if (rc == 0 && daemon->client_count >= CLIENTS_MAX)
+	if (rc == 0 && daemon->client_count >= DAEMON_CLIENTS_MAX)
 		rc = error_set(&refusal, EBUSY,
 		    "forkd has %u clients already, more are not served",
 		    daemon->client_count);

@@ -7,22 +7,7 @@
 #ifndef FORKD_CLIENT_H
 #define FORKD_CLIENT_H
 
-#include <stdbool.h>
-
-#include <jansson.h>
-
-struct daemon;
-
-/* Sessions at once; more are refused. */
-#define CLIENTS_MAX 128
-
-struct client {
-	struct client *next;
-	struct daemon *daemon;
-	struct peer *peer;
-	bool served; /* counted; false: it only reads why not */
-	bool subscribed;
-};
+struct client;
 
 /* Accepts what waits at the daemon's socket. For the event loop. */
 void client_accept(int listen_fd, short what, void *daemon);

@@ -13,7 +13,6 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/sys.h"
-#include "forkd/client.h"
 #include "forkd/daemon.h"
 #include "forkd/life.h"
 #include "forkd/peer.h"

@@ -15,7 +15,6 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/sys.h"
-#include "forkd/client.h"
 #include "forkd/daemon.h"
 #include "forkd/launch_files.h"
 #include "forkd/life.h"

@@ -15,7 +15,6 @@
 #include "base/sys.h"
 #include "forkd/birth.h"
 #include "forkd/change.h"
-#include "forkd/client.h"
 #include "forkd/config_json.h"
 #include "forkd/daemon.h"
 #include "forkd/fork_options.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The daemon: what all of its parts share, and its life from start to end.
- * One event loop that never blocks; no byte that a guest made is parsed here.
+ * The daemon: what all of its parts share. One event loop that never blocks; no
+ * byte that a guest made is parsed here.
  */
 #ifndef FORKD_DAEMON_H
 #define FORKD_DAEMON_H
@@ -15,8 +15,8 @@
 #include "forkd/registry.h"
 #include "forkd/spawn.h"
 
-struct client;
 struct daemon;
+struct peer;
 struct host_probe;
 struct peer_request;
 
@@ -49,6 +49,17 @@ struct daemon_hooks {
 	void (*stopped)(struct domain *domain);
 };
 
+/* Sessions at once; more are refused. */
+#define DAEMON_CLIENTS_MAX 128
+
+struct client {
+	struct client *next;
+	struct daemon *daemon;
+	struct peer *peer;
+	bool served; /* counted; false: it only reads why not */
+	bool subscribed;
+};
+
 struct daemon {
 	struct daemon_options options;
 	const struct daemon_hooks *hooks;
@@ -65,13 +76,6 @@ struct daemon {
 	bool socket_is_ours; /* not systemd's: removed at the end */
 };
 
-/* QEMU's user, where forkd is root. */
-int daemon_find_user(const struct daemon_options *options,
-    struct spawn_user *ret_user, struct lf_error *error);
-
-/* Runs until it is told to end; an exit status. */
-int daemon_main(const struct daemon_options *options);
-
 /* Writes a line to the log: standard error, the journal under systemd. */
 void daemon_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void daemon_log_error(const struct lf_error *error);
@@ -82,5 +86,8 @@ void daemon_event(struct daemon *daemon, const char *name,
 
 /* A client or a domain has gone: maybe it was the last. */
 void daemon_check_idle(struct daemon *daemon);
+
+/* The end of `daemon->idle`. */
+void daemon_on_idle(evutil_socket_t fd, short what, void *daemon);
 
 #endif

@@ -50,7 +50,4 @@ struct domain_process {
 	struct need *need; /* what the worker waits for */
 };
 
-/* The role's main function; an exit status. */
-int domain_process_main(unsigned id, unsigned adopt_within, uid_t forkd_uid);
-
 #endif

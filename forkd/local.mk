@@ -25,13 +25,17 @@ forkd_libforkd_la_SOURCES = \
 	forkd/config_json.h \
 	forkd/daemon.c \
 	forkd/daemon.h \
+	forkd/daemon_main.c \
+	forkd/daemon_main.h \
+	forkd/domain.h \
 	forkd/domain_fork.c \
 	forkd/domain_fork.h \
 	forkd/domain_jobs.c \
 	forkd/domain_jobs.h \
 	forkd/domain_launcher.c \
 	forkd/domain_launcher.h \
-	forkd/domain_process.c \
+	forkd/domain_main.c \
+	forkd/domain_main.h \
 	forkd/domain_process.h \
 	forkd/file_list.c \
 	forkd/file_list.h \

@@ -17,7 +17,8 @@
 
 #include "base/error.h"
 #include "forkd/daemon.h"
-#include "forkd/domain_process.h"
+#include "forkd/daemon_main.h"
+#include "forkd/domain_main.h"
 #include "forkd/host.h"
 #include "forkd/sandbox.h"
 

@@ -14,7 +14,7 @@
 #include "base/error.h"
 #include "base/sys.h"
 #include "forkd/config_json.h"
-#include "forkd/registry.h"
+#include "forkd/domain.h"
 #include "forkd/rundir.h"
 
 #define FORMAT_VERSION 2

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # A lower layer never includes a higher one; programs include libfork's public
-# headers, the convenience libraries and base only; and each library that only
-# one room may use is used in that room only.
+# headers, the convenience libraries and base only; within some rooms includes go
+# one way; and each library that only one room may use is used in that room only.
 set -eu
 : "${top_srcdir:?set by make check}" "${top_builddir:?set by make check}"
 cd "$top_srcdir"
@@ -59,6 +59,17 @@ for program in forkd xlfork; do
 done
 ok "public headers include public headers only" \
 	"$(grep -rnE '#include "' libfork/include || true)"
+
+# circles DIR: a module is a source with its header; includes go one way.
+circles() {
+	ok "no module of $1 includes, by others, itself" "$(
+		grep -HoE "^#include \"${1##*/}/[a-z0-9_]+" "$1"/*.[ch] |
+			sed -E 's|^.*/([a-z0-9_]+)\.[ch]:.*/|\1 |' |
+			awk '$1 != $2' | sort -u | tsort 2>&1 >/dev/null || true)"
+}
+for dir in forkd xlfork libfork/base libfork/config libfork/control; do
+	circles $dir
+done
 
 only() {
 	ok "$1 is used in $3 only" "$(

@@ -2,7 +2,7 @@
 /*
  * The domain process: its main thread.
  */
-#include "forkd/domain_process.h"
+#include "forkd/domain_main.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -20,6 +20,7 @@
 #include "base/sys.h"
 #include "forkd/domain_jobs.h"
 #include "forkd/domain_launcher.h"
+#include "forkd/domain_process.h"
 #include "forkd/hosted.h"
 #include "forkd/job.h"
 #include "forkd/lease.h"
