@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # What the tests of this folder share, to be sourced: xlfork with a forkd of the
-# test's own, in a directory that goes with it, and lines of TAP. The guests are
-# firmware images; the current directory is that of the test.
+# test's own, in a directory that goes with it, and lines of TAP. The current
+# directory is that of the test. To be set before: `guest`, "linux" instead of
+# firmware images; `seconds` that a command may take; `needs_kvm`.
 set -u
 : "${top_srcdir:?set by make check}" "${top_builddir:?set by make check}"
 xlfork=$top_builddir/xlfork/xlfork
@@ -20,15 +21,28 @@ clean_up() {
 }
 trap clean_up EXIT
 trap 'exit 1' INT TERM
-x() { timeout 60 "$xlfork" "$@"; }
+x() { timeout "${seconds-60}" "$xlfork" "$@"; }
 
-sh "$top_srcdir/tests/guest/make-guest" "$top_builddir/tests/guest" bootless \
-	>"$dir/log" 2>&1 || {
-	echo "1..0 # SKIP no guest: $(tail -n 1 "$dir/log")"
+skip() {
+	echo "1..0 # SKIP $1"
 	exit 0
 }
+sh "$top_srcdir/tests/guest/make-guest" "$top_builddir/tests/guest" \
+	"${guest-bootless}" >"$dir/log" 2>&1 ||
+	skip "no guest: $(tail -n 1 "$dir/log")"
 cd "$dir" || exit 1
-cp "$top_builddir/tests/guest/bootless.bin" "$top_builddir/tests/guest/busy.bin" .
+[ "${guest-bootless}" != bootless ] ||
+	cp "$top_builddir/tests/guest/bootless.bin" "$top_builddir/tests/guest/busy.bin" .
+if [ -n "${needs_kvm-}" ]; then
+	{ exec 9<>/dev/kvm; } 2>/dev/null || skip "no /dev/kvm, or no permission for it"
+	exec 9>&-
+	# QEMU's user may not be allowed to use KVM here; root is.
+	if [ "$(id -u)" = 0 ]; then
+		printf '#!/bin/sh\nexec "%s" --qemu-user root "$@"\n' "$FORKD" >forkd
+		chmod 755 forkd
+		FORKD=$dir/forkd
+	fi
+fi
 
 # ok NAME TEST...: one line of the report.
 ok() {
@@ -39,7 +53,7 @@ ok() {
 		echo "ok $count - $name"
 	else
 		echo "not ok $count - $name"
-		sed 's/^/# /' out err 2>/dev/null
+		sed 's/^/# /' out err 2>/dev/null | tail -n 30
 	fi
 }
 

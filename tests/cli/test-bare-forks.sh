@@ -4,19 +4,8 @@
 # Forks without device model, through xlfork and forkd: of a QEMU under KVM whose
 # guest is a firmware image that counts. They run, stop at devices, crash, are
 # reset, forked again and launched late. Any KVM will do.
+needs_kvm=yes
 . "$(dirname "$0")/cli.sh"
-
-if ! { exec 9<>/dev/kvm; } 2>/dev/null; then
-	echo "1..0 # SKIP no /dev/kvm, or no permission for it"
-	exit 0
-fi
-exec 9>&-
-# QEMU's user may not be allowed to use KVM here; root is.
-if [ "$(id -u)" = 0 ]; then
-	printf '#!/bin/sh\nexec "%s" --qemu-user root "$@"\n' "$FORKD" >"$dir/forkd"
-	chmod 755 "$dir/forkd"
-	FORKD=$dir/forkd
-fi
 
 # config NAME SERIAL [ACCELERATOR CPU]
 config() {

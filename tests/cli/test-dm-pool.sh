@@ -3,64 +3,10 @@
 # Device models that wait for forks without one: which launch they serve, which
 # not, and that a daemon that is killed, or a fork that is destroyed, leaves none.
 # Any KVM will do.
-set -u
-: "${top_srcdir:?set by make check}" "${top_builddir:?set by make check}"
-xlfork=$top_builddir/xlfork/xlfork
-dir=$(mktemp -d /tmp/test-xlfork.XXXXXX)
-export FORKD_RUN_DIR=$dir/run FORKD_STATE_DIR=$dir/state
-export FORKD=$top_builddir/forkd/forkd
-count=0
+# shellcheck disable=SC1091,SC2034,SC2154 # variables of cli.sh
+needs_kvm=yes
+. "$(dirname "$0")/cli.sh"
 
-x() { timeout 60 "$xlfork" "$@"; }
-clean_up() {
-	x destroy -r one >/dev/null 2>&1
-	rm -rf "$dir"
-}
-trap clean_up EXIT
-trap 'exit 1' INT TERM
-
-if ! { exec 9<>/dev/kvm; } 2>/dev/null; then
-	echo "1..0 # SKIP no /dev/kvm, or no permission for it"
-	exit 0
-fi
-exec 9>&-
-sh "$top_srcdir/tests/guest/make-guest" "$top_builddir/tests/guest" bootless \
-	>"$dir/log" 2>&1 || {
-	echo "1..0 # SKIP no guest: $(tail -n 1 "$dir/log")"
-	exit 0
-}
-cd "$dir" || exit 1
-# QEMU's user may not be allowed to use KVM here; root is.
-if [ "$(id -u)" = 0 ]; then
-	printf '#!/bin/sh\nexec "%s" --qemu-user root "$@"\n' "$FORKD" >forkd
-	chmod 755 forkd
-	FORKD=$dir/forkd
-fi
-
-ok() {
-	local name=$1
-	shift
-	count=$((count + 1))
-	if "$@"; then
-		echo "ok $count - $name"
-	else
-		echo "not ok $count - $name"
-		sed 's/^/# /' out err 2>/dev/null
-	fi
-}
-did() { x "$@" >out 2>err </dev/null && [ ! -s err ]; }
-prints() {
-	local wanted=$1
-	shift
-	did "$@" && [ "$(cat out)" = "$wanted" ]
-}
-until_ok() {
-	for _ in $(seq 600); do
-		"$@" && return
-		sleep 0.05
-	done
-	return 1
-}
 fact() { x info --json "$1" | python3 -c '
 import json, sys
 print(json.load(sys.stdin).get(sys.argv[1], ""))' "$2"; }

@@ -3,67 +3,10 @@
 # freeze --at with a Linux guest of two vCPUs: it stands at the address, on the
 # vCPU that is named; what is not reached leaves it as it was. The guest gets its
 # commands while it is paused, so that nothing depends on who is faster.
-set -u
-: "${top_srcdir:?set by make check}" "${top_builddir:?set by make check}"
-xlfork=$top_builddir/xlfork/xlfork
-dir=$(mktemp -d /tmp/test-xlfork.XXXXXX)
-export FORKD_RUN_DIR=$dir/run FORKD_STATE_DIR=$dir/state
-export FORKD=$top_builddir/forkd/forkd
+# shellcheck disable=SC1091,SC2034,SC2154 # variables of cli.sh
+guest=linux seconds=120
+. "$(dirname "$0")/cli.sh"
 symbol=__x64_sys_sethostname
-count=0
-
-x() { timeout 120 "$xlfork" "$@"; }
-clean_up() {
-	x destroy -r parent >/dev/null 2>&1
-	rm -rf "$dir"
-}
-trap clean_up EXIT
-trap 'exit 1' INT TERM
-
-sh "$top_srcdir/tests/guest/make-guest" "$top_builddir/tests/guest" linux \
-	>"$dir/log" 2>&1 || {
-	echo "1..0 # SKIP no guest: $(tail -n 1 "$dir/log")"
-	exit 0
-}
-cd "$dir" || exit 1
-
-# ok NAME TEST...: one line of the report.
-ok() {
-	local name=$1
-	shift
-	count=$((count + 1))
-	if "$@"; then
-		echo "ok $count - $name"
-	else
-		echo "not ok $count - $name"
-		sed 's/^/# /' out err console 2>/dev/null | tail -n 30
-	fi
-}
-did() {
-	x "$@" >out 2>err </dev/null && [ ! -s err ]
-}
-matches() {
-	local pattern=$1
-	shift
-	did "$@" && grep -qE -- "$pattern" out
-}
-fails() {
-	local pattern=$1 status
-	shift
-	x "$@" >out 2>err </dev/null
-	status=$?
-	[ $status = 1 ] && [ ! -s out ] && [ "$(wc -l <err)" = 1 ] &&
-		grep -qE -- "^xlfork: $pattern" err
-}
-until_ok() {
-	local i
-	for i in $(seq 1200); do
-		"$@" && return
-		sleep 0.05
-	done
-	echo "# after $i tries" >&2
-	return 1
-}
 state_is() { x info --json parent | grep -q "\"state\": \"$1\""; }
 
 # --- the guest and its agent ---
