@@ -197,6 +197,9 @@ recover(struct qemu_domain *domain)
 	qmp_execute(domain->qmp, "migrate_cancel", NULL, NULL, NULL);
 	for (i = 0; i < RECOVER_ROUNDS; i++) {
 		rc = qemu_query_status(domain, status, sizeof(status), NULL);
+		/* Gone or deaf: whoever looks at the domain next will see. */
+		if (rc == -EPIPE || rc == -ETIMEDOUT)
+			return;
 		if (rc == 0 && strcmp(status, "postmigrate") == 0)
 			rc = wake_up(domain);
 		else if (rc == 0 && strcmp(status, "finish-migrate") == 0)
