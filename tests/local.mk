@@ -30,6 +30,8 @@ tests_lib_libtest_la_SOURCES = \
 	tests/lib/micro_code.S \
 	tests/lib/micro_image.c \
 	tests/lib/micro_image.h \
+	tests/lib/sample.c \
+	tests/lib/sample.h \
 	tests/lib/parser_image.h
 tests_lib_libtest_la_CPPFLAGS = $(test_cppflags)
 

@@ -23,6 +23,7 @@
 #include "domain/backend.h"
 #include "domain/qemu_domain.h"
 #include "lib/guest_vm.h"
+#include "lib/sample.h"
 #include "qemu/chip_sections.h"
 #include "qemu/cpu_translate.h"
 #include "qemu/devfile.h"
@@ -48,24 +49,6 @@ TestSuite(
 
 static struct lf_error error;
 #define OK(call) cr_assert_eq((call), 0, "%s: %s", #call, error.message)
-
-/* Any layout will do, as long as both ways have the same: AVX, PKRU. */
-static const struct cpu_cpuid layout = {
-    .count = 2,
-    .entry =
-	{
-	    {.function = 0xd,
-		.index = 2,
-		.flags = CPU_CPUID_INDEXED,
-		.eax = 256,
-		.ebx = 576},
-	    {.function = 0xd,
-		.index = 9,
-		.flags = CPU_CPUID_INDEXED,
-		.eax = 8,
-		.ebx = 2432},
-	},
-};
 
 /* --- what a QEMU shows --- */
 
@@ -342,7 +325,7 @@ import(const struct devfile *file, struct cpu_chips *chips)
 
 	state->lapic.present = 1;
 	OK(qemu_vcpu_load(file->stream, 0, true, &vcpu, &error));
-	OK(qemu_vcpu_to_state(&vcpu, &layout, state, &error));
+	OK(qemu_vcpu_to_state(&vcpu, &sample_layout, state, &error));
 	OK(qemu_timer_load(file->stream, &timer, &error));
 	state->tsc.tsc = timer.ticks;
 	OK(qemu_chips_load(file->stream, &sections, &error));
@@ -421,7 +404,7 @@ give(struct lf_snapshot *snapshot, const struct devfile *file,
 	    .vcpu_count = 1,
 	    .vcpus = &state,
 	    .chips = chips,
-	    .cpuid = &layout,
+	    .cpuid = &sample_layout,
 	};
 	uint64_t len;
 	int fd;

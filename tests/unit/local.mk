@@ -55,6 +55,10 @@ unit_tests += tests/unit/test_forkd
 tests_unit_test_forkd_CPPFLAGS = $(test_cppflags) $(EVENT_CFLAGS)
 tests_unit_test_forkd_LDADD = forkd/libforkd.la tests/lib/libtest.la $(test_libs)
 
+unit_tests += tests/unit/test_fork_stream
+tests_unit_test_fork_stream_CPPFLAGS = $(test_cppflags)
+tests_unit_test_fork_stream_LDADD = tests/lib/libtest.la $(test_libs)
+
 unit_tests += tests/unit/test_gang
 tests_unit_test_gang_CPPFLAGS = $(test_cppflags)
 tests_unit_test_gang_LDADD = tests/lib/libtest.la $(test_libs)

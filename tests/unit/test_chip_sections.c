@@ -9,49 +9,27 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
+#include "lib/sample.h"
 #include "qemu/chip_sections.h"
 #include "qemu/timer_section.h"
 
-struct sample {
-	uint8_t *data;
-	struct stream *stream;
+struct loaded {
+	struct sample sample;
 	struct qemu_chips chips;
 };
 
 static struct lf_error error;
 
-static struct sample
-sample_open(const char *name)
+static struct loaded
+load(const char *name)
 {
-	struct sample sample;
-	struct stat st;
-	char path[4096];
-	FILE *file;
+	struct loaded loaded = {.sample = sample_open(name)};
 
-	snprintf(path, sizeof(path), "%s/tests/data/streams/%s.stream",
-	    getenv("top_srcdir"), name);
-	file = fopen(path, "r");
-	cr_assert_not_null(file, "%s", path);
-	fstat(fileno(file), &st);
-	sample.data = malloc((size_t)st.st_size);
-	cr_assert_eq(fread(sample.data, 1, (size_t)st.st_size, file),
-	    (size_t)st.st_size);
-	fclose(file);
-	cr_assert_eq(stream_parse(sample.data, (size_t)st.st_size, NULL,
-			 &sample.stream, &error),
-	    0, "%s", error.message);
-	cr_assert_eq(qemu_chips_load(sample.stream, &sample.chips, &error), 0,
+	cr_assert_eq(
+	    qemu_chips_load(loaded.sample.stream, &loaded.chips, &error), 0,
 	    "%s", error.message);
-	return sample;
-}
-
-static void
-sample_close(struct sample *sample)
-{
-	stream_free(sample->stream);
-	free(sample->data);
+	return loaded;
 }
 
 struct named {
@@ -81,44 +59,45 @@ ParameterizedTest(struct named *of, chip_sections, come_out_byte_for_byte)
 		uint32_t instance;
 	} sections[] = {
 	    {"i8259", 0}, {"i8259", 1}, {"ioapic", 0}, {"i8254", 0}};
-	struct sample sample = sample_open(of->name);
+	struct loaded loaded = load(of->name);
 	struct cpu_chips chips = {0};
 	struct writer w;
 
-	cr_assert_eq(sample.chips.found, of->found);
+	cr_assert_eq(loaded.chips.found, of->found);
 	writer_init(&w);
 	for (int round = 0; round < 2; round++) {
 		for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]);
 		     i++) {
 			const struct stream_section *section =
-			    stream_find(sample.stream, sections[i].name,
+			    stream_find(loaded.sample.stream, sections[i].name,
 				sections[i].instance);
 
 			writer_reset(&w);
-			cr_assert(qemu_chips_save(&sample.chips, section, &w));
+			cr_assert(qemu_chips_save(&loaded.chips, section, &w));
 			cr_assert_eq(w.len, section->length);
-			cr_assert_eq(memcmp(w.data,
-					 sample.data + section->offset, w.len),
+			cr_assert_eq(
+			    memcmp(w.data, loaded.sample.data + section->offset,
+				w.len),
 			    0, "%s, round %d", section->name, round);
 		}
-		qemu_chips_to_state(&sample.chips, false, &chips);
-		qemu_chips_from_state(&sample.chips, &chips, 1);
+		qemu_chips_to_state(&loaded.chips, false, &chips);
+		qemu_chips_from_state(&loaded.chips, &chips, 1);
 	}
 	writer_reset(&w);
 	cr_assert_not(qemu_chips_save(
-	    &sample.chips, stream_find(sample.stream, "cpu", 0), &w));
+	    &loaded.chips, stream_find(loaded.sample.stream, "cpu", 0), &w));
 	cr_assert_eq(w.len, 0);
 	writer_done(&w);
-	sample_close(&sample);
+	sample_close(&loaded.sample);
 }
 
 /* A Linux with an IOAPIC: both PICs masked, their bases those of Linux. */
 Test(chip_sections, state_is_what_linux_made_of_the_chips)
 {
-	struct sample sample = sample_open("kvm-smp2");
+	struct loaded loaded = load("kvm-smp2");
 	struct cpu_chips chips = {0};
 
-	qemu_chips_to_state(&sample.chips, false, &chips);
+	qemu_chips_to_state(&loaded.chips, false, &chips);
 	cr_assert_eq(chips.chips, CPU_CHIP_ALL);
 	cr_assert_eq(chips.pic[0].irq_base, 0x30);
 	cr_assert_eq(chips.pic[1].irq_base, 0x38);
@@ -138,17 +117,17 @@ Test(chip_sections, state_is_what_linux_made_of_the_chips)
 	cr_assert_eq(chips.pit.channel[0].mode, 2);
 	cr_assert_eq(chips.pit.channel[0].count, 65536);
 	cr_assert_gt(chips.clock.ns, 1000000);
-	sample_close(&sample);
+	sample_close(&loaded.sample);
 }
 
 Test(chip_sections, a_pit_that_was_set_anew_begins_now)
 {
-	struct sample sample = sample_open("tcg-max");
-	struct qemu_chips *written = &sample.chips;
-	const struct qemu_chips before = sample.chips;
+	struct loaded loaded = load("tcg-max");
+	struct qemu_chips *written = &loaded.chips;
+	const struct qemu_chips before = loaded.chips;
 	struct cpu_chips chips = {0};
 
-	qemu_chips_to_state(&sample.chips, false, &chips);
+	qemu_chips_to_state(&loaded.chips, false, &chips);
 	chips.pit.channel[0].mode = 4;
 	chips.pit.channel[0].count = 0; /* as KVM has 65,536 */
 	chips.pit.channel[2].status_latched = 1;
@@ -173,39 +152,41 @@ Test(chip_sections, a_pit_that_was_set_anew_begins_now)
 	chips.chips = CPU_CHIP_CLOCK;
 	qemu_chips_from_state(written, &chips, 77);
 	cr_assert_eq(memcmp(written, &before, sizeof(before)), 0);
-	sample_close(&sample);
+	sample_close(&loaded.sample);
 }
 
 Test(chip_sections, a_timer_line_that_qemu_holds_is_low_for_kvm)
 {
-	struct sample sample = sample_open("tcg-max");
+	struct loaded loaded = load("tcg-max");
 	struct cpu_chips chips = {0};
 
-	sample.chips.pic[0].chip.last_irr = 0x13;
-	sample.chips.pic[1].chip.last_irr = 0x13;
-	qemu_chips_to_state(&sample.chips, true, &chips);
+	loaded.chips.pic[0].chip.last_irr = 0x13;
+	loaded.chips.pic[1].chip.last_irr = 0x13;
+	qemu_chips_to_state(&loaded.chips, true, &chips);
 	cr_assert_eq(chips.pic[0].last_irr, 0x12);
 	cr_assert_eq(chips.pic[1].last_irr, 0x13);
-	qemu_chips_to_state(&sample.chips, false, &chips);
+	qemu_chips_to_state(&loaded.chips, false, &chips);
 	cr_assert_eq(chips.pic[0].last_irr, 0x13);
-	sample_close(&sample);
+	sample_close(&loaded.sample);
 }
 
 Test(chip_sections, one_pic_is_refused_and_none_is_not)
 {
-	struct sample sample = sample_open("kvm-smp2");
-	struct stream_section *slave =
-	    (struct stream_section *)stream_find(sample.stream, "i8259", 1);
-	struct stream_section *master =
-	    (struct stream_section *)stream_find(sample.stream, "i8259", 0);
+	struct loaded loaded = load("kvm-smp2");
+	struct stream_section *slave = (struct stream_section *)stream_find(
+	    loaded.sample.stream, "i8259", 1);
+	struct stream_section *master = (struct stream_section *)stream_find(
+	    loaded.sample.stream, "i8259", 0);
 
 	slave->instance_id = 7;
 	cr_assert_eq(
-	    qemu_chips_load(sample.stream, &sample.chips, &error), -EBADMSG);
+	    qemu_chips_load(loaded.sample.stream, &loaded.chips, &error),
+	    -EBADMSG);
 	cr_assert_str_eq(
 	    error.message, "the device state has one section 'i8259', not two");
 	master->instance_id = 8;
-	cr_assert_eq(qemu_chips_load(sample.stream, &sample.chips, &error), 0);
-	cr_assert_eq(sample.chips.found & CPU_CHIP_PIC, 0);
-	sample_close(&sample);
+	cr_assert_eq(
+	    qemu_chips_load(loaded.sample.stream, &loaded.chips, &error), 0);
+	cr_assert_eq(loaded.chips.found & CPU_CHIP_PIC, 0);
+	sample_close(&loaded.sample);
 }
