@@ -355,9 +355,7 @@ serve_afl(const struct invocation *call, struct lf_afl *afl,
 	rc = lf_fuzz_open(target->snapshot, options, &fuzz, error);
 	if (rc == 0)
 		rc = take_prefix(call->value[FUZZ_PREFIX], fuzz, error);
-	if (rc < 0)
-		lf_afl_refuse(afl, rc);
-	else
+	if (rc == 0)
 		rc = lf_afl_serve(
 		    afl, fuzz, call->value[FUZZ_INPUT], NULL, 0, error);
 	lf_fuzz_close(fuzz);
@@ -403,6 +401,15 @@ fuzz_with(const struct invocation *call, struct lf_afl *afl,
 	return rc;
 }
 
+/* Said before AFL++ hears of it: that ends this process then. */
+static int
+refuse(struct lf_afl *afl, int rc, const struct lf_error *error)
+{
+	report("%s", error->message);
+	lf_afl_refuse(afl, rc);
+	return -COMMAND_EREPORTED;
+}
+
 static int
 fuzz(const struct invocation *call, struct lf_error *error)
 {
@@ -420,6 +427,8 @@ fuzz(const struct invocation *call, struct lf_error *error)
 		rc = open_target(call, &target, error);
 	if (rc == 0)
 		rc = fuzz_with(call, afl, &target, error);
+	if (rc < 0 && rc != -COMMAND_EUSAGE && afl != NULL)
+		rc = refuse(afl, rc, error);
 	fuzz_target_done(&target);
 	lf_afl_free(afl);
 	return rc;

@@ -118,7 +118,7 @@ lf_afl_refuse(struct lf_afl *afl, int code)
 {
 	const uint32_t word = afl_handshake_refusal(code);
 
-	if (!afl->once)
+	if (!afl->once && !afl->introduced)
 		afl_write(AFL_STATUS_FD, &word, sizeof(word), NULL);
 }
 
@@ -318,6 +318,7 @@ lf_afl_serve(struct lf_afl *afl, struct lf_fuzz *fuzz, const char *input_path,
 	signal(SIGPIPE, SIG_IGN);
 	lf_fuzz_map(fuzz, &terms.map_bytes);
 	rc = afl_child_start(&afl->child, fuzz, AFL_CONTROL_FD, error);
+	afl->introduced = rc == 0;
 	if (rc == 0)
 		rc = afl_handshake(AFL_CONTROL_FD, AFL_STATUS_FD,
 		    afl_handshake_version(&terms), &terms, error);

@@ -46,6 +46,7 @@ struct lf_afl {
 	size_t input_bytes;
 	bool once;         /* no fork server is wanted, only one run */
 	bool offers_input; /* there is shared memory for test cases */
+	bool introduced;   /* refusals come too late */
 	struct afl_child child;
 };
 

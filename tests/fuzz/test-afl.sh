@@ -75,7 +75,7 @@ memory_of() { # PID
 	ipcs -mp | awk -v pid="$1" '$3 == pid { print $1 }'
 }
 
-echo "1..16"
+echo "1..17"
 mkdir "$dir/seeds" "$dir/words"
 # A PNG of one pixel.
 printf '%b' '\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x02\0\0\0\x90wS\xde\0\0\0\x0cIDATx\x9cc\xf8\xcf\xc0\0\0\x03\x01\x01\0\xc9\xfe\x92\xef\0\0\0\0IEND\xaeB`\x82' \
@@ -205,6 +205,22 @@ for memory in $kept; do
 done
 [ -n "$had" ] && [ -z "$kept" ]
 ok $? "afl-fuzz killed while it fuzzes: its shared memory is gone, too"
+
+# What cannot begin says why, and AFL++ gives up at once. AFL_DEBUG_CHILD shows
+# what a target says.
+refused() { # TEXT WORD...
+	local text=$1
+	shift
+	AFL_DEBUG_CHILD=1 timeout 60 afl-fuzz -i "$dir/words" -o "$dir/refused" \
+		-- "$xlfork" fuzz --program "$programs/bugs.elf" "$@" \
+		>"$dir/log" 2>&1
+	grep -qa "^xlfork: $text" "$dir/log" &&
+		grep -qa 'PROGRAM ABORT.*error code 255' "$dir/log"
+}
+refused "--sink: no symbol 'nowhere'" --sink nowhere &&
+	refused 'input buffer of 9 bytes at 0x100000000000' \
+		--buffer 0x100000000000 --max-size 9
+ok $? "a target that cannot begin says why before AFL++ gives up"
 
 # SIGTERM to the target alone, while it waits for its fuzzer.
 memory=$(ipcmk -M 65536 | grep -oE '[0-9]+$')

@@ -38,6 +38,8 @@ LF_API uint8_t *lf_afl_map(const struct lf_afl *afl, size_t *ret_bytes);
 /*
  * Tells AFL++ that there will be no session, so that it stops at once, and
  * with a message of its own where it has one: -ENOSPC, the map is too small.
+ * AFL++ kills the process then: what there is to say is said before. Nothing
+ * happens once lf_afl_serve() has introduced itself.
  */
 LF_API void lf_afl_refuse(struct lf_afl *afl, int code);
 
