@@ -375,3 +375,36 @@ file_text(const char *path)
 			text[k++] = text[i];
 	return text;
 }
+
+#define WAIT_ROUNDS 3000 /* of 10 ms */
+
+char *
+guest_wait_text(const char *path, const char *pattern)
+{
+	unsigned i;
+
+	for (i = 0; i < WAIT_ROUNDS; i++) {
+		char *text = access(path, R_OK) == 0 ? file_text(path) : NULL;
+
+		if (text != NULL && strstr(text, pattern) != NULL)
+			return text;
+		free(text);
+		usleep(10000);
+	}
+	cr_assert_fail("no '%s' in %s", pattern, path);
+	return NULL;
+}
+
+unsigned
+guest_children(void)
+{
+	char path[64], *text, *p;
+	unsigned count = 0;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/children", getpid());
+	text = file_text(path);
+	for (p = strtok(text, " \n"); p != NULL; p = strtok(NULL, " \n"))
+		count++;
+	free(text);
+	return count;
+}

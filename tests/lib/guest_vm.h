@@ -83,4 +83,13 @@ uint64_t file_hash(int fd);
 /* Reads a file of text; the caller frees it. */
 char *file_text(const char *path);
 
+/*
+ * Waits until a file, as a guest's serial port may be one, has `pattern`;
+ * returns all of its text, which the caller frees.
+ */
+char *guest_wait_text(const char *path, const char *pattern);
+
+/* How many children this thread's process has: QEMUs, mostly. */
+unsigned guest_children(void);
+
 #endif

@@ -42,21 +42,6 @@ struct family {
 	char *serial; /* of the forks */
 };
 
-static char *
-wait_text(const char *path, const char *pattern)
-{
-	for (int i = 0; i < 3000; i++) {
-		char *text = access(path, R_OK) == 0 ? file_text(path) : NULL;
-
-		if (text != NULL && strstr(text, pattern) != NULL)
-			return text;
-		free(text);
-		usleep(10000);
-	}
-	cr_assert_fail("no '%s' in %s", pattern, path);
-	return NULL;
-}
-
 static struct family
 family_make(void)
 {
@@ -69,7 +54,7 @@ family_make(void)
 	OK(lf_domain_config_set(&added->path, disk, &error));
 	OK(lf_domain_create(f.config, guest_launcher(), &f.parent, &error));
 	OK(lf_domain_unpause(f.parent, &error));
-	free(wait_text(f.config->serial.path, "tick 2\n"));
+	free(guest_wait_text(f.config->serial.path, "tick 2\n"));
 	OK(lf_domain_freeze(f.parent, &f.snapshot, &error));
 	f.serial = guest_path("forks.serial");
 	OK(lf_domain_config_copy(
@@ -127,20 +112,6 @@ overlays(void)
 	return count;
 }
 
-static int
-children(void)
-{
-	char path[64], *text;
-	int count = 0;
-
-	snprintf(path, sizeof(path), "/proc/self/task/%d/children", getpid());
-	text = file_text(path);
-	for (char *p = strtok(text, " \n"); p != NULL; p = strtok(NULL, " \n"))
-		count++;
-	free(text);
-	return count;
-}
-
 #define assert_served(pool) \
 	cr_assert_null(lf_dm_pool_miss(pool), "%s", lf_dm_pool_miss(pool))
 #define assert_missed(pool, why)                                             \
@@ -163,21 +134,21 @@ Test(dm_pool, a_waiting_device_model_serves_a_fork_with_its_arguments)
 	OK(lf_dm_pool_new(
 	    f.snapshot, guest_launcher(), f.forks, 2, &pool, &error));
 	cr_assert_eq(lf_dm_pool_waiting(pool), 0);
-	cr_assert_eq(children(), 1);
+	cr_assert_eq(guest_children(), 1);
 	cr_assert_eq(lf_dm_pool_fill(pool, &error), 2, "%s", error.message);
-	cr_assert_eq(children(), 3);
+	cr_assert_eq(guest_children(), 3);
 	cr_assert_eq(overlays(), 2);
 
 	/* Whatever its name is; it goes on where the parent stands. */
 	OK(lf_domain_config_set(&f.forks->name, "a", &error));
 	a = fork_of(&f, NULL, pool, f.forks);
 	assert_served(pool);
-	cr_assert_eq(children(), 3);
+	cr_assert_eq(guest_children(), 3);
 	cr_assert_eq(lf_dm_pool_waiting(pool), 1);
 	cr_assert_str_eq(((struct qemu_domain *)a->impl)->config->name, "a");
 	OK(lf_domain_unpause(a, &error));
 	{
-		cleanup_free char *text = wait_text(f.serial, next);
+		cleanup_free char *text = guest_wait_text(f.serial, next);
 
 		cr_assert_null(strstr(text, "BOOTED"));
 		ticks_check(text);
@@ -187,7 +158,7 @@ Test(dm_pool, a_waiting_device_model_serves_a_fork_with_its_arguments)
 	b = fork_of(&f, "b", pool, NULL);
 	assert_missed(pool, "'serial' differs");
 	cr_assert_eq(lf_dm_pool_waiting(pool), 1);
-	cr_assert_eq(children(), 4);
+	cr_assert_eq(guest_children(), 4);
 	lf_domain_free(b);
 
 	/* The second serves, too; then there is none, until it is filled. */
@@ -195,7 +166,7 @@ Test(dm_pool, a_waiting_device_model_serves_a_fork_with_its_arguments)
 	assert_served(pool);
 	c = fork_of(&f, NULL, pool, f.forks);
 	assert_missed(pool, "no device model waits");
-	cr_assert_eq(children(), 4);
+	cr_assert_eq(guest_children(), 4);
 	cr_assert_eq(lf_dm_pool_fill(pool, &error), 2, "%s", error.message);
 
 	/* What was served is a domain like any other. */
@@ -210,7 +181,7 @@ Test(dm_pool, a_waiting_device_model_serves_a_fork_with_its_arguments)
 	cr_assert_eq(lf_domain_thaw(f.parent, &error), -EBUSY);
 	lf_dm_pool_free(pool);
 	cr_assert_eq(overlays(), 0);
-	cr_assert_eq(children(), 1);
+	cr_assert_eq(guest_children(), 1);
 	OK(lf_domain_thaw(f.parent, &error));
 	OK(lf_domain_unpause(f.parent, &error));
 	family_end(&f);
@@ -307,7 +278,7 @@ Test(dm_pool, what_can_be_no_pool_is_refused)
 	    "%s", error.message);
 	cr_assert_eq(lf_dm_pool_waiting(pool), 0);
 	lf_dm_pool_free(pool);
-	cr_assert_eq(children(), 1);
+	cr_assert_eq(guest_children(), 1);
 	family_end(&f);
 }
 
@@ -335,7 +306,7 @@ Test(dm_pool, every_failing_call_of_a_fill_and_a_launch)
 			    fault.name, fault.round);
 		lf_domain_free(fork);
 		lf_dm_pool_free(pool);
-		cr_assert_eq(children(), 1, "%s", fault.name);
+		cr_assert_eq(guest_children(), 1, "%s", fault.name);
 		cr_assert_eq(fault_open_descriptors(), fault.descriptors,
 		    "%s, call %lu", fault.name, fault.round);
 		if (fault.hit)

@@ -69,22 +69,6 @@ fork_of(struct lf_snapshot *snapshot, const char *name)
 	return fork;
 }
 
-/* Waits until a serial file has a pattern. */
-static char *
-wait_text(const char *path, const char *pattern)
-{
-	for (int i = 0; i < 1000; i++) {
-		char *text = access(path, R_OK) == 0 ? file_text(path) : NULL;
-
-		if (text != NULL && strstr(text, pattern) != NULL)
-			return text;
-		free(text);
-		usleep(10000);
-	}
-	cr_assert_fail("no '%s' in %s", pattern, path);
-	return NULL;
-}
-
 static struct lf_domain *
 ticking(const struct lf_domain_config *config)
 {
@@ -92,7 +76,7 @@ ticking(const struct lf_domain_config *config)
 
 	OK(lf_domain_create(config, guest_launcher(), &domain, &error));
 	OK(lf_domain_unpause(domain, &error));
-	free(wait_text(config->serial.path, "tick 2\n"));
+	free(guest_wait_text(config->serial.path, "tick 2\n"));
 	return domain;
 }
 
@@ -103,20 +87,6 @@ frozen_tick(struct lf_domain *domain)
 
 	OK(lf_memory_read(domain, TICK_ADDRESS, &tick, sizeof(tick), &error));
 	return tick;
-}
-
-static int
-children(void)
-{
-	char path[64], *text;
-	int count = 0;
-
-	snprintf(path, sizeof(path), "/proc/self/task/%d/children", getpid());
-	text = file_text(path);
-	for (char *p = strtok(text, " \n"); p != NULL; p = strtok(NULL, " \n"))
-		count++;
-	free(text);
-	return count;
 }
 
 Test(qemu_domain, twenty_forks_at_once)
@@ -141,7 +111,7 @@ Test(qemu_domain, twenty_forks_at_once)
 	}
 	for (int i = 0; i < 20; i++) {
 		cleanup_free char *path = guest_path("parent.serial.f%d", i);
-		cleanup_free char *text = wait_text(path, next);
+		cleanup_free char *text = guest_wait_text(path, next);
 
 		cr_assert_null(strstr(text, "BOOTED"));
 		ticks_check(text);
@@ -167,7 +137,7 @@ Test(qemu_domain, rounds_of_create_fork_and_free_leave_nothing)
 		lf_domain_free(fork_of(snapshot, "a"));
 		lf_domain_free(take_ptr(parent));
 		lf_snapshot_unref(take_ptr(snapshot));
-		cr_assert_eq(children(), 0);
+		cr_assert_eq(guest_children(), 0);
 		if (i == 0)
 			before = fault_open_descriptors();
 		cr_assert_eq(fault_open_descriptors(), before);
@@ -272,7 +242,7 @@ Test(qemu_domain, what_cannot_be_started_says_why)
 		    0);
 		cr_assert_not_null(strstr(error.message, cases[i].message),
 		    "%s", error.message);
-		cr_assert_eq(children(), 0);
+		cr_assert_eq(guest_children(), 0);
 		cr_assert_eq(fault_open_descriptors(), before);
 	}
 }
@@ -312,7 +282,7 @@ Test(qemu_domain, what_cannot_be_forked_is_refused_and_goes_on)
 		    "%s", error.message);
 		cr_assert_eq(lf_domain_state(parent), LF_DOMAIN_PAUSED);
 		OK(lf_domain_unpause(parent, &error));
-		text = wait_text(config->serial.path, "tick 5\n");
+		text = guest_wait_text(config->serial.path, "tick 5\n");
 		ticks_check(text);
 	}
 }
@@ -377,7 +347,7 @@ Test(qemu_domain, a_fork_with_a_configuration_of_its_own)
 	cr_assert_eq(
 	    lf_domain_fork(snapshot, &options, &fork, &error), -EINVAL);
 	cr_assert_not_null(strstr(error.message, "vcpus"), "%s", error.message);
-	cr_assert_eq(children(), 1);
+	cr_assert_eq(guest_children(), 1);
 }
 
 /* xen-save-devices-state, by hand, before the freeze: it has no vmdesc. */
@@ -423,7 +393,7 @@ Test(qemu_domain, device_state_made_by_hand)
 	fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	cr_assert_eq(try_fork(snapshot, "null", fd, &fork), -EINVAL);
 	close(fd);
-	cr_assert_eq(children(), 1);
+	cr_assert_eq(guest_children(), 1);
 }
 
 /* A firmware of nothing but CLI and HLT, at the reset vector. */
@@ -495,7 +465,7 @@ Test(qemu_domain, a_received_snapshot_is_forked)
 	fork = fork_of(received, "far");
 	OK(lf_domain_unpause(fork, &error));
 	snprintf(next, sizeof(next), "tick %u\n", frozen_tick(parent) + 2);
-	text = wait_text(path, next);
+	text = guest_wait_text(path, next);
 	cr_assert_null(strstr(text, "BOOTED"));
 }
 
@@ -568,7 +538,7 @@ Test(qemu_domain, every_failing_call_of_a_freeze_and_a_fork)
 			    fault.name, fault.round);
 		else
 			lf_domain_free(fork);
-		cr_assert_eq(children(), 1, "%s", fault.name);
+		cr_assert_eq(guest_children(), 1, "%s", fault.name);
 		cr_assert_eq(fault_open_descriptors(), fault.descriptors,
 		    "%s, call %lu", fault.name, fault.round);
 		if (fault.hit)
