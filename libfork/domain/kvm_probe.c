@@ -90,11 +90,13 @@ kvm_backend_set_layer(
 	rc = kvm_collect(kvm, error);
 	if (rc == 0)
 		rc = check_pages(kvm, layer, error);
-	if (rc == 0)
-		rc = memory_view_map_layer(kvm->view, layer, error);
 	if (rc < 0)
 		return rc;
+	rc = memory_view_map_layer(kvm->view, layer, error);
+	/* Also after a failure: some pages may be the layer's already. */
 	dirty_set_rebase(&kvm->set);
+	if (rc < 0)
+		return rc;
 	for (i = 0; first && rc == 0 && i < kvm->vcpu_count; i++)
 		rc = probe_enable(vm_vcpu(kvm->vm, i), error);
 	return rc;
