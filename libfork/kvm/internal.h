@@ -94,6 +94,7 @@ struct vm {
 	struct {
 		uint64_t from, to;
 	} clock_set;
+	uint32_t ring_marked; /* entries given back that KVM was not told of */
 	struct vm_memslot *slots;
 	unsigned slot_count, slot_room;
 	unsigned vcpu_count;

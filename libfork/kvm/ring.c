@@ -80,11 +80,15 @@ ring_give_back(struct vm *vm, struct lf_error *error)
 			    __ATOMIC_RELEASE);
 		}
 	}
-	if (given == 0)
+	/* Entries of a call that failed are marked, and still to be taken. */
+	vm->ring_marked += (uint32_t)given;
+	if (vm->ring_marked == 0)
 		return 0;
 	r = vm_ioctl(vm, KVM_RESET_DIRTY_RINGS, NULL);
 	if (r < 0)
 		return error_sys(
 		    error, -r, "KVM: cannot give back dirty ring entries");
+	given = (int)vm->ring_marked;
+	vm->ring_marked = 0;
 	return given;
 }

@@ -139,6 +139,30 @@ Test(ring, a_full_ring_ends_the_run_and_loses_nothing)
 	microvm_done(&micro);
 }
 
+/* Else the ring stays full, and a vCPU with it never runs again. */
+Test(ring, giving_back_can_be_tried_again)
+{
+	const struct vm_recipe recipe = {.vcpus = 1, .ring_entries = 256};
+	struct fault fault = {0};
+	struct microvm micro;
+	struct lf_error error;
+	bool seen[256] = {false};
+
+	if (microvm_why_not()[0] != '\0')
+		cr_skip_test("%s", microvm_why_not());
+	begin_touch(&micro, &recipe, 250);
+	cr_assert_eq(run_touch(&micro, &error), VCPU_RING_FULL);
+	cr_assert_gt(collect(&micro, seen), 0);
+	cr_assert(fault_next(&fault));
+	cr_assert_lt(ring_give_back(micro.vm, &error), 0);
+	fault_end(&fault);
+	cr_assert(fault.hit);
+	cr_assert_geq(ring_give_back(micro.vm, &error), 0);
+	collect(&micro, seen);
+	cr_assert_eq(run_touch(&micro, &error), VCPU_EXIT);
+	microvm_done(&micro);
+}
+
 Test(vcpu, a_stop_before_the_run_ends_it_at_once)
 {
 	const struct vm_recipe recipe = {.vcpus = 1};
