@@ -32,7 +32,8 @@ extern char **environ;
 
 /*
  * Runs a program with `input` on its standard input; both outputs go to `buf`,
- * cut at size - 1 bytes. Returns its exit status, or a negative errno.
+ * cut at size - 1 bytes. Returns its exit status, or a negative errno:
+ * -ETIMEDOUT when it was silent for too long.
  */
 static int
 run_program(char *const argv[], const char *input, char *buf, size_t size)
@@ -40,8 +41,9 @@ run_program(char *const argv[], const char *input, char *buf, size_t size)
 	cleanup_close int in_read = -1, in_write = -1;
 	cleanup_close int out_read = -1, out_write = -1;
 	posix_spawn_file_actions_t actions;
-	size_t len = 0;
 	int fds[2], status, r;
+	bool late = false;
+	size_t len = 0;
 	pid_t pid;
 
 	buf[0] = '\0';
@@ -72,6 +74,7 @@ run_program(char *const argv[], const char *input, char *buf, size_t size)
 
 		if (sys.poll(&p, 1, ANSWER_MS) <= 0) {
 			kill(pid, SIGKILL);
+			late = true;
 			break;
 		}
 		n = sys.read(out_read, buf + len, size - 1 - len);
@@ -82,6 +85,8 @@ run_program(char *const argv[], const char *input, char *buf, size_t size)
 	out_read = close_fd(out_read);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
+	if (late)
+		return -ETIMEDOUT;
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -EIO;
 }
 
@@ -150,8 +155,9 @@ check_qemu_features(struct doctor *doctor)
 
 	rc = run_program(argv, questions, text, sizeof(text));
 	if (rc < 0)
-		finding_set(&f, GRADE_MISSING, "QEMU does not answer: %s",
-		    strerror(-rc));
+		finding_set(&f, GRADE_MISSING,
+		    "QEMU does not answer: %s; try '%s -M none -nodefaults'",
+		    strerror(-rc), LF_QEMU_PROGRAM);
 	else if (rc > 0) {
 		first_line(text);
 		finding_set(&f, GRADE_MISSING,

@@ -185,23 +185,43 @@ domain_table_print(
 }
 
 /*
- * Lines "key:  value", the values below each other. Values may quote what
- * QEMU printed: control characters must not reach the terminal.
+ * Texts may quote what QEMU or a domain process said: control characters must
+ * not reach the terminal.
  */
+static void __attribute__((format(printf, 2, 0)))
+print_args(FILE *stream, const char *format, va_list args)
+{
+	char text[4096];
+	char *c;
+
+	vsnprintf(text, sizeof(text), format, args);
+	for (c = text; *c != '\0'; c++)
+		if ((unsigned char)*c < 0x20 || *c == 0x7f)
+			*c = '?';
+	fputs(text, stream);
+}
+
+static void __attribute__((format(printf, 2, 3)))
+print_safe(FILE *stream, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	print_args(stream, format, args);
+	va_end(args);
+}
+
+/* Lines "key:  value", the values below each other. */
 static void __attribute__((format(printf, 3, 4)))
 info_line(FILE *stream, const char *key, const char *format, ...)
 {
-	char value[4096];
 	va_list args;
-	char *c;
 
+	fprintf(stream, "%-14s ", key);
 	va_start(args, format);
-	vsnprintf(value, sizeof(value), format, args);
+	print_args(stream, format, args);
 	va_end(args);
-	for (c = value; *c != '\0'; c++)
-		if ((unsigned char)*c < 0x20 || *c == 0x7f)
-			*c = '?';
-	fprintf(stream, "%-14s %s\n", key, value);
+	fputc('\n', stream);
 }
 
 static void
@@ -454,19 +474,19 @@ domain_event_print(FILE *stream, const json_t *event)
 
 	if (localtime_r(&when, &tm) != NULL)
 		strftime(clock, sizeof(clock), "%H:%M:%S", &tm);
-	fprintf(stream, "%s.%03d domain %" PRId64 " %s ", clock,
+	print_safe(stream, "%s.%03d domain %" PRId64 " %s ", clock,
 	    (int)(number_of(stamp, "microseconds") / 1000 % 1000),
 	    number_of(data, "id"), domain != NULL ? domain : "");
 	if (name == NULL)
 		name = "?";
 	if (strcmp(name, "DOMAIN_CREATED") == 0 &&
 	    json_object_get(data, "parent") != NULL)
-		fprintf(stream, "forked from domain %" PRId64,
+		print_safe(stream, "forked from domain %" PRId64,
 		    number_of(data, "parent"));
 	else if (strcmp(name, "DOMAIN_CREATED") == 0)
 		fputs("created", stream);
 	else if (strcmp(name, "DOMAIN_STATE") == 0)
-		fputs(state != NULL ? state : "?", stream);
+		print_safe(stream, "%s", state != NULL ? state : "?");
 	else if (strcmp(name, "DOMAIN_LAUNCHED") == 0)
 		fputs("has its device model", stream);
 	else if (strcmp(name, "DOMAIN_RENAMED") == 0)
@@ -474,8 +494,8 @@ domain_event_print(FILE *stream, const json_t *event)
 	else if (strcmp(name, "DOMAIN_DESTROYED") == 0)
 		fputs("gone", stream);
 	else
-		fputs(name, stream);
+		print_safe(stream, "%s", name);
 	if (reason != NULL)
-		fprintf(stream, " (%s)", reason);
+		print_safe(stream, " (%s)", reason);
 	fputc('\n', stream);
 }

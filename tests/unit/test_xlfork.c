@@ -468,6 +468,9 @@ Test(xlfork, an_event_is_one_line)
 	    {"{\"event\": \"DOMAIN_DESTROYED\", \"data\": {\"id\": 2, "
 	     "\"name\": \"x\", \"reason\": \"poweroff\"}}",
 		"00:00:00.000 domain 2 x gone (poweroff)\n"},
+	    {"{\"event\": \"\\u001b[2J\", \"data\": {\"id\": 2, \"name\": "
+	     "\"\\u0007\", \"reason\": \"a\\nb\\u001b]0;c\"}}",
+		"00:00:00.000 domain 2 ? ?[2J (a?b?]0;c)\n"},
 	};
 	size_t i;
 
