@@ -374,12 +374,16 @@ change_reset(
 void
 change_adopt(struct domain *domain, const json_t *described)
 {
+	const struct daemon *daemon = domain->owner;
 	const char *backend =
 	    json_string_value(json_object_get(described, "backend"));
 
 	domain->wants_device_model =
 	    json_is_true(json_object_get(described, "wants-device-model"));
 	if (domain->launch_config == NULL) {
+		/* A reset may have made some whose end nobody heard of. */
+		registry_release_overlays(domain, daemon->overlay_dir);
+		save(domain);
 		/* One that waits, and nobody knows with which files. */
 		if (!domain->device_model)
 			process_kill(&domain->qemu);

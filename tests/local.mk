@@ -32,7 +32,9 @@ tests_lib_libtest_la_SOURCES = \
 	tests/lib/micro_image.h \
 	tests/lib/sample.c \
 	tests/lib/sample.h \
-	tests/lib/parser_image.h
+	tests/lib/parser_image.h \
+	tests/lib/scratch.c \
+	tests/lib/scratch.h
 tests_lib_libtest_la_CPPFLAGS = $(test_cppflags)
 
 include tests/cli/local.mk

@@ -550,20 +550,28 @@ lock_for(unsigned ms)
 	return pid;
 }
 
-Test(forkd, a_command_waits_for_a_forkd_that_is_ending_and_starts_another)
+/* The forkd that a command would start, in this test's directories. */
+static void
+choose_forkd(char *program, size_t size)
 {
-	struct control_client *client = NULL;
 	const char *top = getenv("top_builddir");
-	struct lf_error error;
-	char program[4096], name[64];
-	pid_t ending;
+	char name[64];
 
-	snprintf(program, sizeof(program), "%s/forkd/forkd",
-	    top != NULL ? top : ".");
+	snprintf(program, size, "%s/forkd/forkd", top != NULL ? top : ".");
 	snprintf(name, sizeof(name), "%s/run", guest_dir());
 	setenv("FORKD_RUN_DIR", name, 1);
 	snprintf(name, sizeof(name), "%s/state", guest_dir());
 	setenv("FORKD_STATE_DIR", name, 1);
+}
+
+Test(forkd, a_command_waits_for_a_forkd_that_is_ending_and_starts_another)
+{
+	struct control_client *client = NULL;
+	struct lf_error error;
+	char program[4096];
+	pid_t ending;
+
+	choose_forkd(program, sizeof(program));
 	ending = lock_for(500);
 	cr_assert_eq(control_start(program, true, 20000, &client, &error), 0,
 	    "%s", error.message);
@@ -575,17 +583,11 @@ Test(forkd, a_command_waits_for_a_forkd_that_is_ending_and_starts_another)
 Test(forkd, one_that_was_started_by_a_command_goes_with_the_last_domain)
 {
 	struct control_client *client = NULL;
-	const char *top = getenv("top_builddir");
 	struct lf_error error;
-	char program[4096], name[64];
+	char program[4096];
 	unsigned waited;
 
-	snprintf(program, sizeof(program), "%s/forkd/forkd",
-	    top != NULL ? top : ".");
-	snprintf(name, sizeof(name), "%s/run", guest_dir());
-	setenv("FORKD_RUN_DIR", name, 1);
-	snprintf(name, sizeof(name), "%s/state", guest_dir());
-	setenv("FORKD_STATE_DIR", name, 1);
+	choose_forkd(program, sizeof(program));
 	cr_assert_eq(
 	    control_start(program, false, 60000, &client, &error), -ENOENT);
 	cr_assert_eq(control_start(program, true, 10000, &client, &error), 0,

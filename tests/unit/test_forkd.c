@@ -28,24 +28,7 @@
 #include "forkd/rundir.h"
 #include "forkd/spawn.h"
 #include "lib/fault.h"
-
-static char dir[32];
-
-static void
-make_dir(void)
-{
-	strcpy(dir, "/tmp/test-forkd-XXXXXX");
-	cr_assert_not_null(mkdtemp(dir));
-}
-
-static void
-remove_dir(void)
-{
-	char command[64];
-
-	snprintf(command, sizeof(command), "rm -rf %s", dir);
-	cr_assert_eq(system(command), 0);
-}
+#include "lib/scratch.h"
 
 /* --- peer --- */
 
@@ -392,8 +375,8 @@ Test(rundir, what_is_not_ours_alone_is_refused)
 	struct lf_error error;
 	char path[64], other[64];
 
-	make_dir();
-	snprintf(path, sizeof(path), "%s/run", dir);
+	scratch_make();
+	snprintf(path, sizeof(path), "%s/run", scratch);
 	cr_assert_eq(rundir_make(path, 0700, false, &error), 0);
 	cr_assert_eq(rundir_make(path, 0700, false, &error), 0);
 	cr_assert_eq(chmod(path, 0777), 0);
@@ -401,13 +384,13 @@ Test(rundir, what_is_not_ours_alone_is_refused)
 	cr_assert_not_null(
 	    strstr(error.message, "can be written by others (mode 0777)"));
 	cr_assert_eq(chmod(path, 0700), 0);
-	snprintf(other, sizeof(other), "%s/file", dir);
+	snprintf(other, sizeof(other), "%s/file", scratch);
 	close(open(other, O_CREAT | O_WRONLY, 0600));
 	cr_assert_eq(rundir_make(other, 0700, false, &error), -ENOTDIR);
-	snprintf(other, sizeof(other), "%s/link", dir);
+	snprintf(other, sizeof(other), "%s/link", scratch);
 	cr_assert_eq(symlink(path, other), 0);
 	cr_assert_eq(rundir_make(other, 0700, false, &error), -ENOTDIR);
-	snprintf(other, sizeof(other), "%s/a/b/c", dir);
+	snprintf(other, sizeof(other), "%s/a/b/c", scratch);
 	cr_assert_eq(rundir_make(other, 0700, false, &error), -ENOENT);
 	cr_assert_eq(rundir_make(other, 0700, true, &error), 0);
 	if (geteuid() == 0) {
@@ -416,7 +399,7 @@ Test(rundir, what_is_not_ours_alone_is_refused)
 		cr_assert_not_null(
 		    strstr(error.message, "belongs to user 1234"));
 	}
-	remove_dir();
+	scratch_remove();
 }
 
 /* What another process gets that wants the lock: an errno. */
@@ -428,7 +411,7 @@ lock_in_child(void)
 	pid_t pid = fork();
 
 	if (pid == 0)
-		_exit(-rundir_lock(dir, &fd, &error));
+		_exit(-rundir_lock(scratch, &fd, &error));
 	cr_assert_eq(waitpid(pid, &status, 0), pid);
 	return WEXITSTATUS(status);
 }
@@ -438,12 +421,12 @@ Test(rundir, the_lock_is_held_by_one)
 	struct lf_error error;
 	int one;
 
-	make_dir();
-	cr_assert_eq(rundir_lock(dir, &one, &error), 0);
+	scratch_make();
+	cr_assert_eq(rundir_lock(scratch, &one, &error), 0);
 	cr_assert_eq(lock_in_child(), EWOULDBLOCK);
 	close(one);
 	cr_assert_eq(lock_in_child(), 0);
-	remove_dir();
+	scratch_remove();
 }
 
 Test(rundir, a_child_does_not_keep_the_lock_of_a_forkd_that_died)
@@ -452,8 +435,8 @@ Test(rundir, a_child_does_not_keep_the_lock_of_a_forkd_that_died)
 	pid_t child;
 	int one;
 
-	make_dir();
-	cr_assert_eq(rundir_lock(dir, &one, &error), 0);
+	scratch_make();
+	cr_assert_eq(rundir_lock(scratch, &one, &error), 0);
 	child = fork();
 	if (child == 0) {
 		pause();
@@ -463,7 +446,7 @@ Test(rundir, a_child_does_not_keep_the_lock_of_a_forkd_that_died)
 	cr_expect_eq(lock_in_child(), 0);
 	kill(child, SIGKILL);
 	waitpid(child, NULL, 0);
-	remove_dir();
+	scratch_remove();
 }
 
 Test(rundir, a_socket_replaces_a_socket_but_no_file)
@@ -473,8 +456,8 @@ Test(rundir, a_socket_replaces_a_socket_but_no_file)
 	struct stat st;
 	int sock;
 
-	make_dir();
-	snprintf(path, sizeof(path), "%s/socket", dir);
+	scratch_make();
+	snprintf(path, sizeof(path), "%s/socket", scratch);
 	cr_assert_eq(rundir_listen(path, 1, 0600, &sock, &error), 0);
 	close(sock);
 	cr_assert_eq(rundir_listen(path, 1, 0600, &sock, &error), 0);
@@ -484,12 +467,12 @@ Test(rundir, a_socket_replaces_a_socket_but_no_file)
 	unlink(path);
 	close(open(path, O_CREAT | O_WRONLY, 0600));
 	cr_assert_eq(rundir_listen(path, 1, 0600, &sock, &error), -EEXIST);
-	remove_dir();
+	scratch_remove();
 }
 
 Test(rundir, a_file_is_replaced_whole_or_not_at_all)
 {
-	make_dir();
+	scratch_make();
 	FAULT_LOOP(fault)
 	{
 		struct lf_error error = {0};
@@ -498,7 +481,7 @@ Test(rundir, a_file_is_replaced_whole_or_not_at_all)
 		char path[64];
 		int rc;
 
-		snprintf(path, sizeof(path), "%s/file", dir);
+		snprintf(path, sizeof(path), "%s/file", scratch);
 		rc = rundir_write_json(path, value, &error);
 		fault_end(&fault);
 		json_decref(value);
@@ -511,7 +494,7 @@ Test(rundir, a_file_is_replaced_whole_or_not_at_all)
 		cr_assert_eq(rc, fault.hit ? -ENOENT : 0);
 		json_decref(back);
 	}
-	remove_dir();
+	scratch_remove();
 }
 
 /* --- what accelerator=auto means --- */
@@ -588,8 +571,8 @@ Test(client, a_daemon_without_descriptors_rests_before_it_accepts_again)
 	char path[64];
 	int sock, caller;
 
-	make_dir();
-	snprintf(path, sizeof(path), "%s/socket", dir);
+	scratch_make();
+	snprintf(path, sizeof(path), "%s/socket", scratch);
 	cr_assert_eq(rundir_listen(path, 4, 0600, &sock, &error), 0);
 	daemon.listener = event_new(
 	    daemon.base, sock, EV_READ | EV_PERSIST, client_accept, &daemon);
@@ -608,7 +591,7 @@ Test(client, a_daemon_without_descriptors_rests_before_it_accepts_again)
 	event_base_free(daemon.base);
 	close(sock);
 	close(caller);
-	remove_dir();
+	scratch_remove();
 }
 
 /* --- registry --- */
@@ -648,8 +631,8 @@ Test(registry, domains_come_back_from_their_files_and_ids_grow)
 	struct lf_error error;
 	struct domain *domain;
 
-	make_dir();
-	cr_assert_eq(registry_init(&registry, dir, 0700, &error), 0);
+	scratch_make();
+	cr_assert_eq(registry_init(&registry, scratch, 0700, &error), 0);
 	add(&registry, "one", 0);
 	domain = add(&registry, "two", 1);
 	domain->established = true;
@@ -663,7 +646,7 @@ Test(registry, domains_come_back_from_their_files_and_ids_grow)
 	registry_remove(domain);
 	registry_done(&registry);
 
-	cr_assert_eq(registry_init(&registry, dir, 0700, &error), 0);
+	cr_assert_eq(registry_init(&registry, scratch, 0700, &error), 0);
 	cr_assert_eq(registry_load(&registry, no_report, &error), 0);
 	cr_assert_eq(registry.count, 2);
 	domain = registry_find_id(&registry, 2);
@@ -676,7 +659,7 @@ Test(registry, domains_come_back_from_their_files_and_ids_grow)
 	/* A number is not used again, though its domain is gone. */
 	cr_assert_eq(add(&registry, "four", 0)->id, 4);
 	registry_done(&registry);
-	remove_dir();
+	scratch_remove();
 }
 
 static const struct {
@@ -698,8 +681,8 @@ Test(registry, names_are_unique_and_no_numbers)
 	struct domain *domain;
 	size_t i;
 
-	make_dir();
-	cr_assert_eq(registry_init(&registry, dir, 0700, &error), 0);
+	scratch_make();
+	cr_assert_eq(registry_init(&registry, scratch, 0700, &error), 0);
 	add(&registry, "one", 0);
 	for (i = 0; i < sizeof(bad_names) / sizeof(bad_names[0]); i++) {
 		cr_expect_eq(
@@ -714,7 +697,7 @@ Test(registry, names_are_unique_and_no_numbers)
 	cr_assert_eq(registry_find(&registry, "2", &domain, &error), -ENOENT);
 	cr_assert_eq(registry_find(&registry, "1x", &domain, &error), -ENOENT);
 	registry_done(&registry);
-	remove_dir();
+	scratch_remove();
 }
 
 Test(registry, a_failed_add_leaves_nothing)
@@ -725,15 +708,15 @@ Test(registry, a_failed_add_leaves_nothing)
 	struct lf_domain_config *config = make_config("one");
 	char path[64];
 
-	make_dir();
-	cr_assert_eq(registry_init(&registry, dir, 0700, &error), 0);
+	scratch_make();
+	cr_assert_eq(registry_init(&registry, scratch, 0700, &error), 0);
 	FAULT_LOOP(fault)
 	{
 		int rc;
 
 		rc = registry_add(&registry, config, 0, &domain, &error);
 		fault_end(&fault);
-		snprintf(path, sizeof(path), "%s/domains/%u", dir,
+		snprintf(path, sizeof(path), "%s/domains/%u", scratch,
 		    registry.next_id - 1);
 		if (!fault.hit) {
 			cr_assert_eq(rc, 0);
@@ -746,7 +729,7 @@ Test(registry, a_failed_add_leaves_nothing)
 		config = make_config("one");
 	}
 	registry_done(&registry);
-	remove_dir();
+	scratch_remove();
 }
 
 static const struct {
@@ -771,8 +754,8 @@ Test(registry, reports_are_looked_up_in_the_table_of_transitions)
 	struct domain *domain;
 	size_t i;
 
-	make_dir();
-	cr_assert_eq(registry_init(&registry, dir, 0700, &error), 0);
+	scratch_make();
+	cr_assert_eq(registry_init(&registry, scratch, 0700, &error), 0);
 	domain = add(&registry, "one", 0);
 	for (i = 0; i < sizeof(transitions) / sizeof(transitions[0]); i++) {
 		domain->state = transitions[i].from;
@@ -784,7 +767,7 @@ Test(registry, reports_are_looked_up_in_the_table_of_transitions)
 			cr_expect_eq(domain->state, transitions[i].from);
 	}
 	registry_done(&registry);
-	remove_dir();
+	scratch_remove();
 }
 
 Test(registry, an_overlay_goes_with_its_domain_only_from_our_own_directory)
@@ -794,9 +777,9 @@ Test(registry, an_overlay_goes_with_its_domain_only_from_our_own_directory)
 	struct domain *domain;
 	char ours[48], beside[64], others[64];
 
-	make_dir();
-	snprintf(ours, sizeof(ours), "%s/overlays", dir);
-	cr_assert_eq(registry_init(&registry, dir, 0700, &error), 0);
+	scratch_make();
+	snprintf(ours, sizeof(ours), "%s/overlays", scratch);
+	cr_assert_eq(registry_init(&registry, scratch, 0700, &error), 0);
 	domain = add(&registry, "one", 0);
 	snprintf(beside, sizeof(beside), "%s-mine", ours);
 	snprintf(others, sizeof(others), "%s/a", ours);
@@ -807,7 +790,7 @@ Test(registry, an_overlay_goes_with_its_domain_only_from_our_own_directory)
 	cr_assert(file_list_has(&domain->overlays, others));
 	cr_assert(file_list_has(&domain->named, beside));
 	registry_done(&registry);
-	remove_dir();
+	scratch_remove();
 }
 
 Test(registry, images_of_others_are_not_known)
@@ -817,8 +800,8 @@ Test(registry, images_of_others_are_not_known)
 	struct domain *parent, *fork, *other;
 	struct lf_disk *disk;
 
-	make_dir();
-	cr_assert_eq(registry_init(&registry, dir, 0700, &error), 0);
+	scratch_make();
+	cr_assert_eq(registry_init(&registry, scratch, 0700, &error), 0);
 	parent = add(&registry, "parent", 0);
 	cr_assert_eq(
 	    lf_domain_config_add_disk(parent->config, &disk, &error), 0);
@@ -833,7 +816,7 @@ Test(registry, images_of_others_are_not_known)
 	cr_assert_not(registry_knows_image(other, "/images/base"));
 	cr_assert_not(registry_knows_image(fork, "/etc/shadow"));
 	registry_done(&registry);
-	remove_dir();
+	scratch_remove();
 }
 
 /* --- an operation with each call failing in turn --- */
@@ -842,8 +825,8 @@ Test(faults, a_directory_is_made_and_checked_or_the_reason_is_told)
 {
 	char path[64];
 
-	make_dir();
-	snprintf(path, sizeof(path), "%s/a/b", dir);
+	scratch_make();
+	snprintf(path, sizeof(path), "%s/a/b", scratch);
 	FAULT_LOOP(fault)
 	{
 		struct lf_error error = {0};
@@ -853,15 +836,15 @@ Test(faults, a_directory_is_made_and_checked_or_the_reason_is_told)
 		cr_assert_eq(rc < 0, fault.hit, "%s: %d", fault.name, rc);
 		cr_assert_eq(fault_open_descriptors(), fault.descriptors);
 	}
-	remove_dir();
+	scratch_remove();
 }
 
 Test(faults, a_socket_listens_or_nothing_is_open)
 {
 	char path[64];
 
-	make_dir();
-	snprintf(path, sizeof(path), "%s/socket", dir);
+	scratch_make();
+	snprintf(path, sizeof(path), "%s/socket", scratch);
 	FAULT_LOOP(fault)
 	{
 		struct lf_error error = {0};
@@ -878,16 +861,16 @@ Test(faults, a_socket_listens_or_nothing_is_open)
 			cr_assert_eq(close(sock), 0);
 		cr_assert_eq(fault_open_descriptors(), fault.descriptors);
 	}
-	remove_dir();
+	scratch_remove();
 }
 
 Test(faults, the_lock_is_taken_or_nothing_is_open)
 {
-	make_dir();
+	scratch_make();
 	FAULT_LOOP(fault)
 	{
 		struct lf_error error = {0};
-		int fd = -1, rc = rundir_lock(dir, &fd, &error);
+		int fd = -1, rc = rundir_lock(scratch, &fd, &error);
 
 		fault_end(&fault);
 		cr_assert_eq(rc < 0, fault.hit, "%s: %d", fault.name, rc);
@@ -895,7 +878,7 @@ Test(faults, the_lock_is_taken_or_nothing_is_open)
 			close(fd);
 		cr_assert_eq(fault_open_descriptors(), fault.descriptors);
 	}
-	remove_dir();
+	scratch_remove();
 }
 
 Test(faults, a_child_is_there_or_it_was_waited_for)
@@ -958,8 +941,8 @@ Test(faults, domains_are_adopted_whole_or_left_to_the_next_forkd)
 	pid_t stand_in;
 	int sock;
 
-	make_dir();
-	cr_assert_eq(registry_init(&registry, dir, 0700, &error), 0);
+	scratch_make();
+	cr_assert_eq(registry_init(&registry, scratch, 0700, &error), 0);
 	domain = add(&registry, "one", 0);
 	start_stand_in(domain);
 	stand_in = domain->process.pid;
@@ -975,7 +958,7 @@ Test(faults, domains_are_adopted_whole_or_left_to_the_next_forkd)
 		struct daemon daemon = {.base = event_base_new()};
 		int rc, accepted;
 
-		rc = registry_init(&daemon.registry, dir, 0700, &error);
+		rc = registry_init(&daemon.registry, scratch, 0700, &error);
 		if (rc == 0)
 			rc = registry_load(&daemon.registry, no_report, &error);
 		if (rc == 0)
@@ -1017,7 +1000,7 @@ Test(faults, domains_are_adopted_whole_or_left_to_the_next_forkd)
 	kill(stand_in, SIGKILL);
 	waitpid(stand_in, NULL, 0);
 	close(sock);
-	remove_dir();
+	scratch_remove();
 }
 
 /* --- image headers --- */

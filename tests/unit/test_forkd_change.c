@@ -6,7 +6,6 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -17,8 +16,7 @@
 #include "forkd/daemon.h"
 #include "forkd/peer.h"
 #include "forkd/registry.h"
-
-static char dir[32];
+#include "lib/scratch.h"
 
 /* A forkd with a domain, whose process has been asked for something. */
 struct scene {
@@ -76,11 +74,11 @@ open_scene(struct scene *s)
 	struct lf_error error;
 	int sv[2];
 
-	strcpy(dir, "/tmp/test-change-XXXXXX");
-	cr_assert_not_null(mkdtemp(dir));
+	scratch_make();
 	*s = (struct scene){
-	    .daemon = {.base = event_base_new(), .overlay_dir = dir}};
-	cr_assert_eq(registry_init(&s->daemon.registry, dir, 0700, &error), 0);
+	    .daemon = {.base = event_base_new(), .overlay_dir = scratch}};
+	cr_assert_eq(
+	    registry_init(&s->daemon.registry, scratch, 0700, &error), 0);
 	cr_assert_eq(registry_add(&s->daemon.registry, make_config("one"), 7,
 			 &s->domain, &error),
 	    0);
@@ -98,13 +96,10 @@ open_scene(struct scene *s)
 static void
 close_scene(struct scene *s)
 {
-	char command[64];
-
 	peer_free(s->process);
 	registry_done(&s->daemon.registry);
 	event_base_free(s->daemon.base);
-	snprintf(command, sizeof(command), "rm -rf %s", dir);
-	cr_assert_eq(system(command), 0);
+	scratch_remove();
 }
 
 /* The process has heard the question. */
@@ -178,5 +173,26 @@ Test(change, the_name_that_a_launch_gives_is_taken_from_its_begin_on)
 	cr_assert_eq(registry_check_name(&s.daemon.registry, "one", &error), 0);
 	cr_assert_eq(registry_rename(s.domain, "three", &error), 1);
 	cr_assert_eq(registry_rename(s.domain, "three", &error), 0);
+	close_scene(&s);
+}
+
+Test(change, an_overlay_of_a_reset_that_nobody_heard_of_is_the_users)
+{
+	json_t *described = json_pack("{s:s}", "backend", "qemu");
+	struct lf_error error;
+	char named[64], ours[64];
+	struct scene s;
+
+	open_scene(&s);
+	s.domain->device_model = true;
+	snprintf(named, sizeof(named), "/somewhere%s/fork.qcow2", scratch);
+	snprintf(ours, sizeof(ours), "%s/1-disk.qcow2", scratch);
+	cr_assert_eq(file_list_add(&s.domain->overlays, named, &error), 0);
+	cr_assert_eq(file_list_add(&s.domain->overlays, ours, &error), 0);
+	change_adopt(s.domain, described);
+	cr_assert(file_list_has(&s.domain->named, named));
+	cr_assert_not(file_list_has(&s.domain->overlays, named));
+	cr_assert(file_list_has(&s.domain->overlays, ours));
+	json_decref(described);
 	close_scene(&s);
 }

@@ -30,24 +30,7 @@
 #include "forkd/launch_files.h"
 #include "forkd/peer.h"
 #include "lib/fault.h"
-
-static char dir[32];
-
-static void
-make_dir(void)
-{
-	strcpy(dir, "/tmp/test-launch-XXXXXX");
-	cr_assert_not_null(mkdtemp(dir));
-}
-
-static void
-remove_dir(void)
-{
-	char command[64];
-
-	snprintf(command, sizeof(command), "rm -rf %s", dir);
-	cr_assert_eq(system(command), 0);
-}
+#include "lib/scratch.h"
 
 static void
 make_file(const char *path, mode_t mode)
@@ -60,7 +43,7 @@ make_file(const char *path, mode_t mode)
 
 /* --- the files of a QEMU --- */
 
-TestSuite(files, .init = make_dir, .fini = remove_dir);
+TestSuite(files, .init = scratch_make, .fini = scratch_remove);
 
 static struct sys_table machine;
 
@@ -126,9 +109,9 @@ Test(files, a_qemu_gets_all_its_files_or_nothing_stays_open)
 	struct lf_qemu_argv argv = {
 	    .fds = fds, .fd_count = sizeof(fds) / sizeof(fds[0])};
 
-	snprintf(open_to_all, sizeof(open_to_all), "%s/all", dir);
-	snprintf(secret, sizeof(secret), "%s/secret", dir);
-	snprintf(listen_at, sizeof(listen_at), "%s/socket", dir);
+	snprintf(open_to_all, sizeof(open_to_all), "%s/all", scratch);
+	snprintf(secret, sizeof(secret), "%s/secret", scratch);
+	snprintf(listen_at, sizeof(listen_at), "%s/socket", scratch);
 	make_file(open_to_all, 0666);
 	make_file(secret, 0600);
 	play_taps();
@@ -181,7 +164,7 @@ Test(files, what_qemu_may_not_write_is_refused_by_name)
 	struct spawn_fd got[1];
 	struct lf_error error;
 
-	snprintf(path, sizeof(path), "%s/image", dir);
+	snprintf(path, sizeof(path), "%s/image", scratch);
 	make_file(path, 0604);
 	snprintf(message, sizeof(message),
 	    "disk vda '%s': QEMU's user (65534) has no permission to write it",
@@ -232,7 +215,7 @@ Test(files, a_tap_that_cannot_be_had_is_named)
 
 /* --- overlays --- */
 
-TestSuite(overlays, .init = make_dir, .fini = remove_dir);
+TestSuite(overlays, .init = scratch_make, .fini = scratch_remove);
 
 /*
  * forkd with one domain, whose process is the other end of a connection. The
@@ -330,17 +313,18 @@ open_scene(struct scene *s, const char *qemu_img)
 	/* What an event takes is one of the faults. */
 	event_set_mem_functions(loop_malloc, loop_realloc, free);
 	*s = (struct scene){.daemon = {.base = event_base_new(),
-				.overlay_dir = dir,
+				.overlay_dir = scratch,
 				.options = {.qemu_img = qemu_img}},
 	    .wire = event_base_new()};
-	snprintf(s->disk, sizeof(s->disk), "%s/fork.qcow2", dir);
-	snprintf(s->backing, sizeof(s->backing), "%s/base.img", dir);
+	snprintf(s->disk, sizeof(s->disk), "%s/fork.qcow2", scratch);
+	snprintf(s->backing, sizeof(s->backing), "%s/base.img", scratch);
 	make_file(s->backing, 0600);
 	cr_assert_eq(lf_domain_config_set(&config->name, "one", &error), 0);
 	cr_assert_eq(lf_domain_config_add_disk(config, &disk, &error), 0);
 	disk->path = strdup(s->disk);
 	cr_assert_eq(lf_domain_config_complete(config, &error), 0);
-	cr_assert_eq(registry_init(&s->daemon.registry, dir, 0700, &error), 0);
+	cr_assert_eq(
+	    registry_init(&s->daemon.registry, scratch, 0700, &error), 0);
 	cr_assert_eq(
 	    registry_add(&s->daemon.registry, config, 0, &s->domain, &error),
 	    0);
@@ -413,7 +397,7 @@ count_overlays(void)
 	char command[64], line[16] = "";
 	FILE *out;
 
-	snprintf(command, sizeof(command), "ls %s | grep -c qcow2", dir);
+	snprintf(command, sizeof(command), "ls %s | grep -c qcow2", scratch);
 	out = popen(command, "r");
 	cr_assert_not_null(out);
 	cr_assert_not_null(fgets(line, sizeof(line), out));
@@ -501,7 +485,7 @@ Test(overlays, a_qemu_img_that_fails_leaves_no_file_and_is_quoted)
 	FILE *out;
 
 	open_scene(&s, NULL);
-	snprintf(script, sizeof(script), "%s/qemu-img", dir);
+	snprintf(script, sizeof(script), "%s/qemu-img", scratch);
 	s.daemon.options.qemu_img = script;
 	out = fopen(script, "w");
 	cr_assert_not_null(out);
@@ -521,7 +505,7 @@ Test(overlays, a_qemu_img_that_fails_leaves_no_file_and_is_quoted)
 
 /* --- starting a QEMU --- */
 
-TestSuite(starts, .init = make_dir, .fini = remove_dir);
+TestSuite(starts, .init = scratch_make, .fini = scratch_remove);
 
 static void
 ask_for_qemu(struct scene *s, int ram, bool probe)
@@ -547,7 +531,7 @@ start_with_faults(bool probe)
 	s.daemon.options.qemu = "true";
 	s.domain->config->accelerator = LF_ACCELERATOR_TCG;
 	s.domain->config->serial.type = LF_SERIAL_SOCKET;
-	snprintf(serial, sizeof(serial), "%s/serial", dir);
+	snprintf(serial, sizeof(serial), "%s/serial", scratch);
 	s.domain->config->serial.path = strdup(serial);
 	make_file(s.disk, 0600);
 	ask_for_qemu(&s, ram, probe);
