@@ -129,6 +129,9 @@ xlfork_init(void)
  * afl-clang-fast -c; this one without.
  */
 #ifdef XLFORK_COVERAGE
+#ifdef __cplusplus
+extern "C" {
+#endif
 static uint8_t xlfork_map[XLFORK_COVERAGE] __attribute__((aligned(4096)));
 extern uint32_t __start___sancov_guards[] __attribute__((weak));
 extern uint32_t __stop___sancov_guards[] __attribute__((weak));
@@ -168,6 +171,9 @@ xlfork_coverage(struct xlfork_harness *harness)
 	harness->map = (uint64_t)(uintptr_t)xlfork_map;
 	harness->map_bytes = sizeof(xlfork_map);
 }
+#ifdef __cplusplus
+}
+#endif
 #endif
 
 #endif

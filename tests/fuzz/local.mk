@@ -87,6 +87,10 @@ TESTS += $(fuzz_entries)
 endif
 EXTRA_DIST += tests/fuzz/replay.c tests/fuzz/corpus
 
+# The header for targets.
+dist_check_SCRIPTS += tests/fuzz/test-harness.sh
+TESTS += tests/fuzz/test-harness.sh
+
 # AFL++'s programs with xlfork as their target.
 dist_check_SCRIPTS += tests/fuzz/test-afl.sh
 TESTS += tests/fuzz/test-afl.sh
