@@ -48,8 +48,10 @@ attach(const char *variable, bool writable, uint8_t **ret_memory,
 		return error_set(error, EINVAL,
 		    "%s is '%.32s', which is no number of shared memory",
 		    variable, text);
-	memory = shmat((int)id, NULL, writable ? 0 : SHM_RDONLY);
-	if (memory == (void *)-1 || shmctl((int)id, IPC_STAT, &facts) < 0)
+	memory = shmctl((int)id, IPC_STAT, &facts) == 0
+		     ? shmat((int)id, NULL, writable ? 0 : SHM_RDONLY)
+		     : (void *)-1;
+	if (memory == (void *)-1)
 		return error_sys(error, errno,
 		    "cannot attach AFL++'s shared memory %ld (%s)", id,
 		    variable);

@@ -113,9 +113,11 @@ read_table(const struct lf_kernel *kernel, const struct layout *layout,
 	return 0;
 }
 
+/* `left` is how many symbols may still be read, with a name or without. */
 static int
 add_module(struct lf_kernel *kernel, const struct layout *layout,
-    uint64_t module, struct lf_symbols *symbols, struct lf_error *error)
+    uint64_t module, struct lf_symbols *symbols, uint32_t *left,
+    struct lf_error *error)
 {
 	cleanup_free uint8_t *entries = NULL, *types = NULL;
 	char name[SYMBOL_NAME_MAX], its_name[MODULE_NAME_LEN + 1];
@@ -129,6 +131,11 @@ add_module(struct lf_kernel *kernel, const struct layout *layout,
 	rc = read_table(kernel, layout, module, &table, error);
 	if (rc < 0 || table.count == 0)
 		return rc;
+	if (table.count > *left)
+		return error_set(error, EBADMSG,
+		    "guest kernel: modules with more than %u symbols",
+		    ALL_SYMBOLS_MAX);
+	*left -= table.count;
 	entries = sys.malloc((size_t)table.count * sizeof(Elf64_Sym));
 	types = sys.malloc(table.count);
 	if (entries == NULL || types == NULL)
@@ -164,6 +171,7 @@ kernel_add_modules(struct lf_kernel *kernel, struct lf_symbols *symbols,
 	struct layout layout;
 	struct lf_symbol head;
 	uint64_t at = 0;
+	uint32_t left = ALL_SYMBOLS_MAX;
 	unsigned count = 0;
 	int rc;
 
@@ -173,12 +181,11 @@ kernel_add_modules(struct lf_kernel *kernel, struct lf_symbols *symbols,
 	if (rc == 0)
 		rc = kernel_read_u64(kernel, head.address, &at, error);
 	while (rc == 0 && at != head.address) {
-		if (++count > MODULES_MAX ||
-		    lf_symbols_count(symbols) > ALL_SYMBOLS_MAX)
+		if (++count > MODULES_MAX)
 			return error_set(error, EBADMSG,
 			    "guest kernel: a list of modules without end");
 		rc = add_module(
-		    kernel, &layout, at - layout.list, symbols, error);
+		    kernel, &layout, at - layout.list, symbols, &left, error);
 		if (rc == 0)
 			rc = kernel_read_u64(kernel, at, &at, error);
 	}
