@@ -132,7 +132,7 @@ struct cpu_msr {
 	uint64_t value;
 };
 
-#define CPU_MSRS_MAX 256
+#define CPU_MSRS_MAX 512
 
 /* TSC_ADJUST is first when there, TSC_DEADLINE last; no MSR twice. */
 struct cpu_msrs {

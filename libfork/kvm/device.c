@@ -107,14 +107,13 @@ ask_cpuid(struct kvm_device *device, struct lf_error *error)
 static int
 ask_msrs(struct kvm_device *device, struct lf_error *error)
 {
-	const uint32_t room = sizeof(device->msrs) / sizeof(device->msrs[0]);
 	struct kvm_msr_list *list;
 	int r;
 
 	list = sys.calloc(1, sizeof(*list) + sizeof(device->msrs));
 	if (list == NULL)
 		return error_nomem(error);
-	list->nmsrs = room;
+	list->nmsrs = KVM_DEVICE_MSRS_MAX;
 	r = kvm_ioctl(device->fd, KVM_GET_MSR_INDEX_LIST, list);
 	if (r >= 0) {
 		device->msr_count = list->nmsrs;

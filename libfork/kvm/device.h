@@ -44,6 +44,9 @@ struct kvm_manners {
 	bool hides_iopl;
 };
 
+/* A vCPU's state has room for all of them, and some that KVM does not list. */
+#define KVM_DEVICE_MSRS_MAX 384
+
 struct kvm_device {
 	int fd;
 	size_t run_bytes;          /* of the mapping of a vCPU */
@@ -72,7 +75,7 @@ struct kvm_device {
 	struct kvm_manners manners;
 	struct cpu_cpuid cpuid; /* all that this KVM can give a guest */
 	uint32_t msr_count;     /* MSRs that this KVM saves and restores */
-	uint32_t msrs[256];
+	uint32_t msrs[KVM_DEVICE_MSRS_MAX];
 };
 
 /*

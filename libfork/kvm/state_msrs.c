@@ -33,6 +33,9 @@ static const struct msr_range synic[] = {
     {MSR_HV_STIMER0_CONFIG, MSR_HV_STIMER3_COUNT},
 };
 
+_Static_assert(KVM_DEVICE_MSRS_MAX + 128 <= CPU_MSRS_MAX,
+    "a state has room for all that KVM lists, and for those above");
+
 /* The TSC is a group of its own; APIC base and EFER are system registers. */
 static bool
 elsewhere(uint32_t index)
@@ -64,6 +67,15 @@ list_ranges(struct cpu_msrs *list, const struct msr_range *ranges, size_t count)
 			list_msr(list, index);
 }
 
+/* KVM refuses calls with 256 or more (MAX_IO_MSRS in arch/x86/kvm/x86.c). */
+#define CALL_MAX 255U
+
+static uint32_t
+in_one_call(uint32_t count)
+{
+	return count < CALL_MAX ? count : CALL_MAX;
+}
+
 /*
  * KVM stops at the first MSR that it does not give to this guest (its CPUID
  * may lack the feature) and says how many it gave: that one is left out and
@@ -78,7 +90,7 @@ get_listed(struct vcpu *vcpu, struct cpu_msrs *list, struct lf_error *error)
 	while (done < list->count) {
 		int r;
 
-		part->count = list->count - done;
+		part->count = in_one_call(list->count - done);
 		memcpy(part->entry, &list->entry[done],
 		    part->count * sizeof(part->entry[0]));
 		r = vcpu_try(vcpu, KVM_GET_MSRS, part, "get MSRs", error);
@@ -87,7 +99,7 @@ get_listed(struct vcpu *vcpu, struct cpu_msrs *list, struct lf_error *error)
 		memcpy(&list->entry[done], part->entry,
 		    r * sizeof(part->entry[0]));
 		done += r;
-		if (done < list->count) {
+		if ((uint32_t)r < part->count) {
 			list->count--;
 			memmove(&list->entry[done], &list->entry[done + 1],
 			    (list->count - done) * sizeof(list->entry[0]));
@@ -150,36 +162,45 @@ one_msr(struct vcpu *vcpu, unsigned long request, uint32_t index,
 /*
  * KVM stops at the first MSR that it does not take. Some it gives and does not
  * take (those of features that this guest's CPUID lacks); they are there with
- * the wanted value already, or else this host lacks something.
+ * the wanted value already, or else this host lacks something. Returns how many
+ * are dealt with.
  */
+static int
+set_some(struct vcpu *vcpu, struct cpu_msrs *given, struct lf_error *error)
+{
+	const struct cpu_msr *refused;
+	uint64_t present = 0;
+	int done = vcpu_try(vcpu, KVM_SET_MSRS, given, "set MSRs", error);
+
+	if (done < 0 || (uint32_t)done == given->count)
+		return done;
+	refused = &given->entry[done];
+	if (one_msr(vcpu, KVM_GET_MSRS, refused->index, &present, NULL) < 0 ||
+	    present != refused->value)
+		return error_set(error, ENOTSUP,
+		    "vCPU %u: this host's KVM does not take MSR 0x%x with "
+		    "value 0x%" PRIx64,
+		    vcpu->index, refused->index, refused->value);
+	return done + 1;
+}
+
 int
 state_set_msrs(
     struct vcpu *vcpu, const struct load *load, struct lf_error *error)
 {
 	struct cpu_msrs scratch, *given = &scratch;
-	uint64_t present = 0;
-	uint32_t done;
-	int r;
+	uint32_t count;
+	int rc;
 
 	held_keep_msrs(vcpu, &load->state->msrs, given, load->sets_tsc);
-	while (given->count > 0) {
-		r = vcpu_try(vcpu, KVM_SET_MSRS, given, "set MSRs", error);
-		if (r < 0)
-			return r;
-		done = r;
-		if (done == given->count)
-			break;
-		if (one_msr(vcpu, KVM_GET_MSRS, given->entry[done].index,
-			&present, NULL) < 0 ||
-		    present != given->entry[done].value)
-			return error_set(error, ENOTSUP,
-			    "vCPU %u: this host's KVM does not take MSR 0x%x "
-			    "with value 0x%" PRIx64,
-			    vcpu->index, given->entry[done].index,
-			    given->entry[done].value);
-		given->count -= done + 1;
-		memmove(given->entry, &given->entry[done + 1],
-		    given->count * sizeof(given->entry[0]));
+	for (count = given->count; count > 0;) {
+		given->count = in_one_call(count);
+		rc = set_some(vcpu, given, error);
+		if (rc < 0)
+			return rc;
+		count -= (uint32_t)rc;
+		memmove(given->entry, &given->entry[rc],
+		    count * sizeof(given->entry[0]));
 	}
 	return 0;
 }

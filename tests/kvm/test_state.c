@@ -16,6 +16,7 @@
 #include "lib/microvm.h"
 
 #define EFER_SVME (1ULL << 12)
+#define MSR_PAT   0x277
 
 #define DONE      0xe6, MICRO_DONE_PORT
 #define CODE(...)                    \
@@ -198,6 +199,38 @@ Test(state, an_msr_that_the_host_lacks_is_named)
 	cr_assert_str_eq(error.message,
 	    "vCPU 0: this host's KVM does not take MSR 0xdeadbeef with value "
 	    "0x17");
+	cpu_state_free(state);
+	microvm_done(&micro);
+}
+
+/* KVM takes and gives less than 256 in one call (MAX_IO_MSRS). */
+Test(state, more_msrs_than_one_call_takes_are_loaded)
+{
+	struct microvm micro;
+	struct cpu_state *state;
+	struct lf_error error;
+	uint64_t pat = 0;
+	uint32_t i;
+
+	if (microvm_why_not()[0] != '\0')
+		cr_skip_test("%s", microvm_why_not());
+	microvm_init(&micro, &recipe);
+	state = take(vm_vcpu(micro.vm, 0));
+	cr_assert(cpu_state_msr(state, MSR_PAT, &pat));
+	for (i = 0; i < CPU_MSRS_MAX - 1; i++)
+		state->msrs.entry[i] =
+		    (struct cpu_msr){.index = MSR_PAT, .value = pat};
+	state->msrs.entry[i] =
+	    (struct cpu_msr){.index = 0xdeadbeef, .value = 0x17};
+	state->msrs.count = CPU_MSRS_MAX - 1;
+	load(vm_vcpu(micro.vm, 0), CPU_GROUP_MSRS, state);
+	/* The last one counts as much as the first. */
+	state->msrs.count = CPU_MSRS_MAX;
+	cr_assert_eq(vcpu_state_set(vm_vcpu(micro.vm, 0), CPU_GROUP_MSRS, state,
+			 vcpu_state_host_tsc(), &error),
+	    -ENOTSUP);
+	cr_assert_not_null(
+	    strstr(error.message, "0xdeadbeef"), "%s", error.message);
 	cpu_state_free(state);
 	microvm_done(&micro);
 }

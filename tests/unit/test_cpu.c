@@ -71,7 +71,7 @@ Test(state, one_msr_too_many_is_refused)
 		cr_assert_eq(cpu_state_set_msr(state, i, i, &error), 0);
 	cr_assert_eq(cpu_state_set_msr(state, 0x1000, 1, &error), -ENOSPC);
 	cr_assert_str_eq(error.message,
-	    "MSR 0x1000: the state holds 256 MSRs already, the most it can");
+	    "MSR 0x1000: the state holds 512 MSRs already, the most it can");
 	cpu_state_free(state);
 }
 
