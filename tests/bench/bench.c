@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Time, medians, JSON lines.
+ * Time, medians, JSON lines; a place to work in, and guests.
  */
 #include "bench/bench.h"
 
@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+#include <libfork/host.h>
 
 double
 bench_now_us(void)
@@ -96,6 +98,76 @@ bench_must(int rc, const char *what)
 		return;
 	fprintf(stderr, "benchmark: %s\n", what);
 	exit(1);
+}
+
+static const char *
+from_environment(const char *name)
+{
+	const char *value = getenv(name);
+
+	if (value == NULL) {
+		fprintf(stderr, "benchmark: run by make bench\n");
+		exit(1);
+	}
+	return value;
+}
+
+const char *
+bench_top(void)
+{
+	return from_environment("top_builddir");
+}
+
+static char dir[] = "/tmp/lf-bench-XXXXXX";
+
+static void
+remove_dir(void)
+{
+	char command[64];
+
+	snprintf(command, sizeof(command), "rm -rf %s", dir);
+	if (system(command) != 0)
+		fprintf(stderr, "benchmark: %s is left\n", dir);
+}
+
+const char *
+bench_dir(void)
+{
+	static bool made;
+
+	if (!made)
+		bench_must(
+		    mkdtemp(dir) == NULL || atexit(remove_dir) != 0 ? -1 : 0,
+		    "cannot make a directory in /tmp");
+	made = true;
+	return dir;
+}
+
+void
+bench_guest(const char *which)
+{
+	char command[8192];
+
+	snprintf(command, sizeof(command),
+	    "sh %s/tests/guest/make-guest %s/tests/guest %s >&2",
+	    from_environment("top_srcdir"), bench_top(), which);
+	if (system(command) != 0)
+		exit(77);
+}
+
+bool
+bench_has_kvm(const char *name)
+{
+	struct lf_error error;
+	struct lf_host host;
+
+	bench_must(lf_host_probe(&host, &error), error.message);
+	if (host.kvm == LF_HOST_KVM_SOFTWARE ||
+	    host.kvm == LF_HOST_KVM_HARDWARE)
+		return true;
+	fprintf(stderr, "benchmark %s: skipped: %s\n", name,
+	    host.fact[LF_HOST_KVM].text);
+	return false;
 }
 
 bool

@@ -44,6 +44,21 @@ void bench_report_limit(const char *name, const char *label, const char *unit,
 /* Ends the program with a message unless rc >= 0. */
 void bench_must(int rc, const char *what);
 
+/* Where the build is; ends the program when it is not run by make bench. */
+const char *bench_top(void);
+
+/*
+ * A directory of this program's own, which goes with it however it ends by
+ * itself.
+ */
+const char *bench_dir(void);
+
+/* Builds a guest (tests/guest/make-guest); ends with 77 when there is none. */
+void bench_guest(const char *which);
+
+/* True where some KVM can be used; says why not otherwise. */
+bool bench_has_kvm(const char *name);
+
 /* True when LF_BENCH_ONLY is not set or begins the case's "name label". */
 bool bench_wanted(const char *name, const char *label);
 

@@ -27,7 +27,6 @@
 #define BOOT_ROUNDS 6000
 
 static struct lf_error error;
-static char dir[] = "/tmp/lf-bench-XXXXXX";
 
 struct work {
 	struct lf_snapshot *snapshot;
@@ -51,7 +50,7 @@ static struct lf_launcher *
 launcher_new(void)
 {
 	struct lf_launcher_spawn_options options = {
-	    .overlay_dir = dir, .end_with_thread = true};
+	    .overlay_dir = bench_dir(), .end_with_thread = true};
 	struct lf_launcher *launcher = NULL;
 
 	bench_must(
@@ -63,27 +62,20 @@ launcher_new(void)
 static struct lf_domain *
 boot(struct lf_launcher *launcher, struct lf_snapshot **ret_snapshot)
 {
-	const char *source = getenv("top_srcdir"),
-		   *top = getenv("top_builddir");
+	const char *top = bench_top();
 	struct lf_domain_config *config = lf_domain_config_new();
 	struct lf_network *network = NULL;
 	struct lf_domain *domain = NULL;
-	char command[8192], text[65536];
+	char text[65536];
 	unsigned i;
 
-	if (source == NULL || top == NULL || config == NULL) {
-		fprintf(stderr, "benchmark: run by make bench\n");
-		exit(1);
-	}
-	snprintf(command, sizeof(command),
-	    "sh %s/tests/guest/make-guest %s/tests/guest linux", source, top);
-	if (system(command) != 0)
-		exit(77);
+	bench_must(config != NULL ? 0 : -1, "no memory");
+	bench_guest("linux");
 	set(&config->name, "parent", "");
 	set(&config->kernel, top, "/tests/guest/vmlinuz");
 	set(&config->ramdisk, top, "/tests/guest/initrd.img");
 	set(&config->cmdline, "console=ttyS0 quiet xf.run=tick", "");
-	set(&config->serial.path, dir, "/serial");
+	set(&config->serial.path, bench_dir(), "/serial");
 	config->serial.type = LF_SERIAL_FILE;
 	config->memory_bytes = MEMORY;
 	config->accelerator = LF_ACCELERATOR_TCG;
@@ -310,17 +302,6 @@ memory(struct work *work)
 	work->launcher->end_qemu(work->launcher, &process);
 }
 
-/* Also when a benchmark gives up. */
-static void
-remove_dir(void)
-{
-	char command[64];
-
-	snprintf(command, sizeof(command), "rm -rf %s", dir);
-	if (system(command) != 0)
-		fprintf(stderr, "benchmark: %s is left\n", dir);
-}
-
 int
 main(void)
 {
@@ -329,8 +310,10 @@ main(void)
 	struct lf_domain *domain;
 	char *text;
 
-	if (mkdtemp(dir) == NULL || atexit(remove_dir) != 0)
-		return 1;
+	if (!bench_wanted("dm-fork", "cold") &&
+	    !bench_wanted("dm-fork", "x10") &&
+	    !bench_wanted("dm-memory", "idle fork"))
+		return 0;
 	work.launcher = launcher_new();
 	domain = boot(work.launcher, &work.snapshot);
 	text = json_dumps(work.snapshot->configuration, JSON_COMPACT);

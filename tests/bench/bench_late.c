@@ -18,7 +18,6 @@
 
 #include <libfork/dm_pool.h>
 #include <libfork/domain_config.h>
-#include <libfork/host.h>
 
 #include "base/error.h"
 #include "bench/bench.h"
@@ -33,7 +32,6 @@
 #define FIRST_GPA (UINT64_C(16) << 20) /* of the pages that are written */
 
 static struct lf_error error;
-static char dir[] = "/tmp/lf-bench-XXXXXX";
 
 #define MUST(call) bench_must((call), error.message)
 
@@ -56,25 +54,16 @@ set(char **field, const char *before, const char *after)
 static void
 boot(struct work *work)
 {
-	const char *source = getenv("top_srcdir"),
-		   *top = getenv("top_builddir");
+	const char *top = bench_top();
 	struct lf_domain_config *config = lf_domain_config_new();
-	char command[8192];
 
-	if (source == NULL || top == NULL || config == NULL) {
-		fprintf(stderr, "benchmark: run by make bench\n");
-		exit(1);
-	}
-	snprintf(command, sizeof(command),
-	    "sh %s/tests/guest/make-guest %s/tests/guest bootless >&2", source,
-	    top);
-	if (system(command) != 0)
-		exit(77);
+	bench_must(config != NULL ? 0 : -1, "no memory");
+	bench_guest("bootless");
 	set(&config->name, "parent", "");
 	config->firmware.type = LF_FIRMWARE_ROM;
 	set(&config->firmware.path, top, "/tests/guest/bootless.bin");
 	config->serial.type = LF_SERIAL_FILE;
-	set(&config->serial.path, dir, "/serial");
+	set(&config->serial.path, bench_dir(), "/serial");
 	config->memory_bytes = MEMORY;
 	config->accelerator = LF_ACCELERATOR_KVM;
 	/* Software KVM knows fewer MSRs than it shows to a host's CPU. */
@@ -87,7 +76,7 @@ boot(struct work *work)
 	    ((struct qemu_domain *)work->parent->impl)->config, &work->config,
 	    &error));
 	set(&work->config->name, "fork", "");
-	set(&work->config->serial.path, dir, "/fork");
+	set(&work->config->serial.path, bench_dir(), "/fork");
 	lf_domain_config_free(config);
 }
 
@@ -302,26 +291,14 @@ pool(struct work *work, unsigned pages)
 	free(bytes.data);
 }
 
-/* Also when a benchmark gives up. */
-static void
-remove_dir(void)
-{
-	char command[64];
-
-	snprintf(command, sizeof(command), "rm -rf %s", dir);
-	if (system(command) != 0)
-		fprintf(stderr, "benchmark: %s is left\n", dir);
-}
-
 int
 main(void)
 {
 	static const unsigned pages[] = {1, 256, 4096};
 	struct lf_launcher_spawn_options options = {
-	    .overlay_dir = dir, .end_with_thread = true};
+	    .overlay_dir = bench_dir(), .end_with_thread = true};
 	struct work work = {0};
 	struct lf_domain *fork;
-	struct lf_host host;
 	unsigned i;
 
 	if (!bench_wanted("late", "cold pages=1") &&
@@ -331,15 +308,8 @@ main(void)
 	    !bench_wanted("late", "pool pages=256") &&
 	    !bench_wanted("late", "pool pages=4096"))
 		return 0;
-	MUST(lf_host_probe(&host, &error));
-	if (host.kvm != LF_HOST_KVM_SOFTWARE &&
-	    host.kvm != LF_HOST_KVM_HARDWARE) {
-		fprintf(stderr, "benchmark late: skipped: %s\n",
-		    host.fact[LF_HOST_KVM].text);
+	if (!bench_has_kvm("late"))
 		return 0;
-	}
-	if (mkdtemp(dir) == NULL || atexit(remove_dir) != 0)
-		return 1;
 	MUST(lf_launcher_spawn_new(&options, &work.launcher, &error));
 	boot(&work);
 	fork = fork_one(&work, 0);

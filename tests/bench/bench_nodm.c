@@ -13,7 +13,6 @@
 #include <jansson.h>
 #include <libfork/domain.h>
 #include <libfork/domain_config.h>
-#include <libfork/host.h>
 #include <libfork/launcher.h>
 
 #include "bench/bench.h"
@@ -24,21 +23,8 @@
 #define TIMEOUT_MS 60000
 
 static struct lf_error error;
-static char dir[] = "/tmp/lf-bench-XXXXXX";
 
 #define MUST(call) bench_must((call), error.message)
-
-static const char *
-from_environment(const char *name)
-{
-	const char *value = getenv(name);
-
-	if (value == NULL) {
-		fprintf(stderr, "benchmark: run by make bench\n");
-		exit(1);
-	}
-	return value;
-}
 
 static void
 set(char **field, const char *before, const char *after)
@@ -57,8 +43,7 @@ make_config(const char *name)
 	bench_must(config != NULL ? 0 : -1, "no memory");
 	set(&config->name, name, "");
 	config->firmware.type = LF_FIRMWARE_ROM;
-	set(&config->firmware.path, from_environment("top_builddir"),
-	    "/tests/guest/bootless.bin");
+	set(&config->firmware.path, bench_top(), "/tests/guest/bootless.bin");
 	config->memory_bytes = UINT64_C(256) << 20;
 	config->accelerator = LF_ACCELERATOR_KVM;
 	/* Software KVM knows fewer MSRs than it shows to a host's CPU. */
@@ -76,14 +61,13 @@ connect_daemon(void)
 	struct control_client *client = NULL;
 	FILE *file;
 
-	snprintf(path, sizeof(path), "%s/forkd", dir);
-	snprintf(run, sizeof(run), "%s/run", dir);
-	snprintf(state, sizeof(state), "%s/state", dir);
+	snprintf(path, sizeof(path), "%s/forkd", bench_dir());
+	snprintf(run, sizeof(run), "%s/run", bench_dir());
+	snprintf(state, sizeof(state), "%s/state", bench_dir());
 	file = fopen(path, "w");
 	bench_must(file != NULL ? 0 : -1, "cannot write a script");
 	fprintf(file, "#!/bin/sh\nexec '%s/forkd/forkd' %s \"$@\"\n",
-	    from_environment("top_builddir"),
-	    geteuid() == 0 ? "--qemu-user root" : "");
+	    bench_top(), geteuid() == 0 ? "--qemu-user root" : "");
 	fclose(file);
 	bench_must(chmod(path, 0755), "chmod");
 	setenv("FORKD", path, 1);
@@ -156,29 +140,6 @@ time_here(struct lf_snapshot *snapshot, struct lf_launcher *launcher)
 	return end - begin;
 }
 
-/* Also when a benchmark gives up. */
-static void
-remove_dir(void)
-{
-	char command[64];
-
-	snprintf(command, sizeof(command), "rm -rf %s", dir);
-	if (system(command) != 0)
-		fprintf(stderr, "benchmark: %s is left\n", dir);
-}
-
-static void
-build_guest(void)
-{
-	char command[8192];
-
-	snprintf(command, sizeof(command),
-	    "sh %s/tests/guest/make-guest %s/tests/guest bootless >&2",
-	    from_environment("top_srcdir"), from_environment("top_builddir"));
-	if (system(command) != 0)
-		exit(77);
-}
-
 int
 main(void)
 {
@@ -189,21 +150,13 @@ main(void)
 	struct lf_snapshot *snapshot = NULL;
 	struct lf_domain *parent = NULL;
 	struct control_client *client;
-	struct lf_host host;
 	unsigned i;
 
 	if (!bench_wanted(bench.name, bench.label))
 		return 0;
-	MUST(lf_host_probe(&host, &error));
-	if (host.kvm != LF_HOST_KVM_SOFTWARE &&
-	    host.kvm != LF_HOST_KVM_HARDWARE) {
-		fprintf(stderr, "benchmark nodm-fork: skipped: %s\n",
-		    host.fact[LF_HOST_KVM].text);
+	if (!bench_has_kvm(bench.name))
 		return 0;
-	}
-	if (mkdtemp(dir) == NULL || atexit(remove_dir) != 0)
-		return 1;
-	build_guest();
+	bench_guest("bootless");
 	client = connect_daemon();
 	create_parent(client);
 	config = make_config("here");
