@@ -91,37 +91,38 @@ find_hosted(struct domain *host, const json_t *data)
 }
 
 static struct domain *
-next_ending(const struct domain *host)
+next_ending(const struct registry *registry, unsigned host_id)
 {
 	struct domain *domain;
 
-	for (domain = host->registry->first; domain != NULL;
-	     domain = domain->next)
-		if (domain->host == host->id && domain->ending)
+	for (domain = registry->first; domain != NULL; domain = domain->next)
+		if (domain->host == host_id && domain->ending)
 			break;
 	return domain;
 }
 
-/* The process is gone: so are all that lived there. */
+/*
+ * The process is gone: so are all that lived there. Whoever is told of an end
+ * may go on to destroy the host: it is maybe gone afterwards.
+ */
 static void
 lose_hosted(struct domain *host, const char *reason)
 {
+	struct registry *registry = host->registry;
+	unsigned host_id = host->id;
 	struct domain *domain;
 
-	for (domain = host->registry->first; domain != NULL;
-	     domain = domain->next) {
-		if (domain->host != host->id)
+	for (domain = registry->first; domain != NULL; domain = domain->next) {
+		if (domain->host != host_id)
 			continue;
 		process_kill(&domain->qemu);
 		life_crash(domain, reason);
 	}
 	/* What they were told is not answered any more. */
-	if (next_ending(host) != NULL) {
-		peer_free(host->link);
-		host->link = NULL;
-	}
+	if (next_ending(registry, host_id) != NULL)
+		peer_free(take_ptr(host->link));
 	/* From the start each time: an end can bring others with it. */
-	while ((domain = next_ending(host)) != NULL) {
+	while ((domain = next_ending(registry, host_id)) != NULL) {
 		domain->ending = false;
 		check_ended(domain);
 	}
@@ -244,6 +245,8 @@ static void
 on_process_ended(evutil_socket_t fd, short what, void *arg)
 {
 	struct domain *domain = arg;
+	struct registry *registry = domain->registry;
+	unsigned id = domain->id;
 	char how[64], reason[128];
 
 	(void)fd;
@@ -255,9 +258,10 @@ on_process_ended(evutil_socket_t fd, short what, void *arg)
 	process_kill(&domain->qemu);
 	process_kill(&domain->probe);
 	life_crash(domain, reason);
-	lose_hosted(domain, reason);
 	save(domain);
-	if (domain->doomed)
+	lose_hosted(domain, reason);
+	domain = registry_find_id(registry, id);
+	if (domain != NULL && domain->doomed)
 		check_ended(domain);
 }
 

@@ -22,6 +22,7 @@
 #include "forkd/client.h"
 #include "forkd/daemon.h"
 #include "forkd/host.h"
+#include "forkd/life.h"
 #include "forkd/peer.h"
 #include "forkd/qcow2.h"
 #include "forkd/registry.h"
@@ -999,6 +1000,112 @@ Test(faults, domains_are_adopted_whole_or_left_to_the_next_forkd)
 	cr_assert_eq(waitpid(stand_in, NULL, WNOHANG), 0);
 	kill(stand_in, SIGKILL);
 	waitpid(stand_in, NULL, 0);
+	close(sock);
+	scratch_remove();
+}
+
+/* --- ends --- */
+
+static void
+say_all(int sock, const char *text)
+{
+	cr_assert_eq(write(sock, text, strlen(text)), (ssize_t)strlen(text));
+}
+
+/* Works until a client has been told `count` times that all went well. */
+static void
+hear_returns(struct daemon *daemon, int sock, unsigned count)
+{
+	char text[4096] = "";
+	size_t len = 0;
+
+	while (count > 0) {
+		const char *at = text;
+		unsigned returns = 0;
+		ssize_t n;
+
+		event_base_loop(daemon->base, EVLOOP_ONCE);
+		n = recv(
+		    sock, text + len, sizeof(text) - 1 - len, MSG_DONTWAIT);
+		len += n > 0 ? (size_t)n : 0;
+		text[len] = '\0';
+		cr_assert_null(strstr(text, "error"), "%s", text);
+		while ((at = strstr(at, "return")) != NULL) {
+			returns++;
+			at++;
+		}
+		if (returns == count)
+			return;
+	}
+}
+
+static void
+on_any_request(void *opaque, struct peer_request *request)
+{
+	struct peer_request **held = opaque;
+
+	*held = request;
+}
+
+static void
+on_any_closed(void *opaque, const struct lf_error *why)
+{
+	(void)opaque;
+	(void)why;
+}
+
+static const struct peer_ops hosting_ops = {
+    .request = on_any_request, .closed = on_any_closed};
+
+/*
+ * A client waits for the end of a fork, and the next thing that it wants is the
+ * end of the domain in whose process the fork lives; that process dies.
+ */
+Test(ends, a_host_may_be_destroyed_by_who_hears_of_the_end_of_its_fork)
+{
+	struct daemon daemon = {.base = event_base_new()};
+	struct peer_request *held = NULL;
+	struct domain *host, *fork;
+	struct peer *process;
+	struct lf_error error;
+	int sock, client, sv[2];
+	char path[64];
+
+	scratch_make();
+	daemon.overlay_dir = scratch;
+	cr_assert_eq(registry_init(&daemon.registry, scratch, 0700, &error), 0);
+	host = add(&daemon.registry, "host", 0);
+	fork = add(&daemon.registry, "fork", 1);
+	host->established = fork->established = true;
+	fork->host = host->id;
+	fork->owner = &daemon;
+	start_stand_in(host);
+	cr_assert_eq(life_watch(&daemon, host, &error), 0);
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
+	cr_assert_eq(life_link(&daemon, host, sv[0], &error), 0);
+	cr_assert_eq(
+	    peer_new(daemon.base, sv[1], &hosting_ops, &held, &process, &error),
+	    0);
+	snprintf(path, sizeof(path), "%s/socket", scratch);
+	cr_assert_eq(rundir_listen(path, 4, 0600, &sock, &error), 0);
+	client = connect_to(path);
+	client_accept(sock, EV_READ, &daemon);
+	say_all(client,
+	    "{\"execute\":\"destroy\",\"arguments\":{\"domain\":\"fork\"}}"
+	    "{\"execute\":\"destroy\",\"arguments\":{\"domain\":\"host\"}}");
+	while (held == NULL)
+		event_base_loop(daemon.base, EVLOOP_ONCE);
+	cr_assert_str_eq(held->name, "destroy");
+	process_kill(&host->process);
+	hear_returns(&daemon, client, 2);
+	cr_assert_eq(daemon.registry.count, 0);
+	cr_assert_eq(waitpid(-1, NULL, WNOHANG), -1);
+	peer_free(process);
+	while (daemon.clients != NULL)
+		client_free(daemon.clients);
+	registry_done(&daemon.registry);
+	event_base_free(daemon.base);
+	close(client);
 	close(sock);
 	scratch_remove();
 }
