@@ -109,7 +109,7 @@ struct lf_fork_options {
 	bool pv_clock;        /* give the guest's clock MSRs to KVM */
 	enum lf_reset_method reset_method;
 	unsigned reset_groups; /* LF_RESET_... */
-	unsigned ring_entries; /* power of two; 0: 1,024 */
+	unsigned ring_entries; /* power of two from 256 on; 0: 1,024 */
 	unsigned verify_every; /* check every N-th reset; 0: never */
 	const struct lf_region *regions;
 	size_t region_count;
@@ -136,14 +136,24 @@ LF_API void lf_domain_prepare(void);
 /* The defaults: backend kvm, everything reset, nothing verified. */
 LF_API void lf_fork_options_init(struct lf_fork_options *options);
 
-/* Boots a domain under QEMU; it is paused, before its first instruction. */
+/*
+ * Boots a domain under QEMU; it is paused, before its first instruction.
+ * `config` is copied, `launcher` must outlive the domain. Blocks until QEMU
+ * answers. -EINVAL: a configuration that cannot be, and why; -EIO: QEMU ended,
+ * with its last words; -ETIMEDOUT: it did not answer within 30 s; and what the
+ * launcher returns.
+ */
 LF_API int lf_domain_create(const struct lf_domain_config *config,
     struct lf_launcher *launcher, struct lf_domain **ret_domain,
     struct lf_error *error);
 
 /*
  * Forks a snapshot; the fork is paused and holds a reference. `options` may
- * be NULL (the defaults) and is borrowed for the call.
+ * be NULL (the defaults) and is borrowed for the call. -EINVAL: options that
+ * cannot be, or a configuration that no fork of this snapshot can have.
+ * -ENOTSUP: this host or its KVM lacks what the snapshot or the options need;
+ * `error` names it. -ENOENT, -EACCES: no KVM, or no permission for it.
+ * -ENOMEM: also when the kernel's limit of memory mappings would be passed.
  */
 LF_API int lf_domain_fork(struct lf_snapshot *snapshot,
     const struct lf_fork_options *options, struct lf_domain **ret_domain,
@@ -164,7 +174,9 @@ LF_API struct lf_snapshot *lf_domain_origin(const struct lf_domain *domain);
 /*
  * Stops the domain if it runs and takes a snapshot; the caller gets a
  * reference. The domain is frozen until lf_domain_thaw(). Freezing a frozen
- * domain gives another reference to the same snapshot.
+ * domain gives another reference to the same snapshot. After an error the
+ * domain is paused: -EINVAL when it has crashed or ended, -ENOTSUP with what
+ * keeps it from being forked (a nested guest, huge pages, a device).
  */
 LF_API int lf_domain_freeze(struct lf_domain *domain,
     struct lf_snapshot **ret_snapshot, struct lf_error *error);
@@ -210,8 +222,19 @@ LF_API int lf_domain_freeze_at(struct lf_domain *domain,
  */
 LF_API int lf_domain_thaw(struct lf_domain *domain, struct lf_error *error);
 
-/* Runs in the background until paused or until something happens. */
+/*
+ * Runs in the background until paused or until something happens, of which
+ * lf_domain_event_fd() tells. Nothing to do for a domain that runs. -EINVAL in
+ * other states than running and paused; -EBUSY: a domain on backend qemu was
+ * frozen, and somebody still uses its snapshot.
+ */
 LF_API int lf_domain_unpause(struct lf_domain *domain, struct lf_error *error);
+
+/*
+ * Stops all vCPUs; they stand still when it returns. A domain that had come to
+ * its end by itself is then crashed or ended, and lf_domain_reason() says why:
+ * look at the state. Nothing to do for a paused domain.
+ */
 LF_API int lf_domain_pause(struct lf_domain *domain, struct lf_error *error);
 
 /* Asks the guest to power off (ACPI button); backend qemu only. */
@@ -265,14 +288,19 @@ LF_API int lf_domain_verify(struct lf_domain *domain, struct lf_error *error);
 /*
  * Runs a paused `kvm` domain in this thread (and one thread for each further
  * vCPU) until something happens; all its vCPUs stand still again then.
- * Returns 0 with what happened in `*ret_exit`.
+ * Returns 0 with what happened in `*ret_exit`, whose pointers are good until
+ * the next call with this domain. When several vCPUs stop at once, the next
+ * calls tell of the others. Shutdowns, errors and, with LF_IO_CRASH, device
+ * accesses leave the domain crashed. -EINVAL: it is not paused.
  */
 LF_API int lf_domain_run(
     struct lf_domain *domain, struct lf_exit *ret_exit, struct lf_error *error);
 
 /*
  * Makes a lf_domain_run() of another thread return with LF_EXIT_INTERRUPTED,
- * or the next one, if none is under way. Any thread, any signal handler.
+ * or the next one, if none is under way or it was just ending. Several stops
+ * before that return are one; lf_domain_pause() takes them all back. Any
+ * thread, any signal handler, as long as the domain is not freed or launched.
  */
 LF_API void lf_domain_stop(struct lf_domain *domain);
 
@@ -332,7 +360,8 @@ LF_API int lf_domain_describe(
  * has something to do. It belongs to the domain, and stays the same until
  * lf_domain_reset(). What happened while another function of this domain ran
  * may have been read by that: call lf_domain_dispatch() once after it. A
- * domain that is crashed or ended needs no watching.
+ * domain that is crashed or ended needs no watching. -1: there is none, or no
+ * more descriptors.
  */
 LF_API int lf_domain_event_fd(const struct lf_domain *domain);
 

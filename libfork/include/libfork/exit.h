@@ -30,6 +30,11 @@ enum lf_exit_reason {
 /* Longest string access that is reported at once. */
 #define LF_EXIT_DATA_MAX 4096
 
+/*
+ * How KVM tells of each is in its api.rst, section 5. `io`, `mmio` and `msr`
+ * are accesses that have not happened yet: lf_domain_answer() makes them
+ * happen, else they are made again.
+ */
 struct lf_exit {
 	enum lf_exit_reason reason;
 	unsigned vcpu; /* which one stopped */

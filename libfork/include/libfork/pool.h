@@ -17,9 +17,10 @@ extern "C" {
 struct lf_pool;
 
 /*
- * Makes a pool that keeps `depth` shells of each kind that was asked for (at
- * most eight kinds). Give it to forks in lf_fork_options.pool; any number of
- * threads may use it.
+ * Makes a pool that keeps `depth` (1 to 4,096) shells of each kind that was
+ * asked for (at most eight kinds; forks of others do not use it). Give it to
+ * forks in lf_fork_options.pool; any number of threads may use it. -EINVAL:
+ * another depth; -EAGAIN: no more threads.
  */
 LF_API int lf_pool_new(
     unsigned depth, struct lf_pool **ret_pool, struct lf_error *error);
@@ -30,7 +31,10 @@ LF_API int lf_pool_new(
  */
 LF_API void lf_pool_free(struct lf_pool *pool);
 
-/* Waits until the pool is full. */
+/*
+ * Waits until the pool has `depth` shells of each kind, but for kinds of which
+ * one could not be made (the log says so).
+ */
 LF_API void lf_pool_wait(struct lf_pool *pool);
 
 #ifdef __cplusplus

@@ -33,6 +33,7 @@ LF_API void lf_snapshot_unref(struct lf_snapshot *snapshot);
 /* How many references there are: the caller's, each fork's, each lease's. */
 LF_API unsigned lf_snapshot_refs(const struct lf_snapshot *snapshot);
 
+/* How many vCPUs it has, 1 to 255. */
 LF_API unsigned lf_snapshot_vcpus(const struct lf_snapshot *snapshot);
 
 /* Bytes of guest memory that it shows, and bytes of its delta. */
@@ -42,14 +43,17 @@ LF_API uint64_t lf_snapshot_delta_bytes(const struct lf_snapshot *snapshot);
 /*
  * Sends a snapshot over a connected unix stream socket, as a JSON manifest and
  * the descriptors of its memory: nothing is copied. Blocks until all is sent,
- * also on a non-blocking socket. The receiver may be any process.
+ * also on a non-blocking socket; forks of the snapshot are not kept waiting.
+ * The receiver may be any process. -EPIPE, -ECONNRESET: it is gone.
  */
 LF_API int lf_snapshot_send(
     int sock, const struct lf_snapshot *snapshot, struct lf_error *error);
 
 /*
- * Receives what lf_snapshot_send() sent; the caller gets a reference. Every
- * number of the manifest is checked: -EBADMSG says what is wrong with it.
+ * Receives what lf_snapshot_send() sent; the caller gets a reference. Blocks
+ * until all is there, also on a non-blocking socket. Every number of the
+ * manifest is checked: -EBADMSG or -EINVAL says what is wrong with it.
+ * -ECONNRESET: the connection ended too early.
  */
 LF_API int lf_snapshot_receive(
     int sock, struct lf_snapshot **ret_snapshot, struct lf_error *error);
@@ -75,6 +79,7 @@ LF_API int lf_snapshot_check_devstate(
 
 struct lf_snapshot_builder;
 
+/* A builder of nothing yet. -ENOMEM. */
 LF_API int lf_snapshot_builder_new(
     struct lf_snapshot_builder **ret_builder, struct lf_error *error);
 

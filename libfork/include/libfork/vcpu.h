@@ -55,6 +55,8 @@ LF_API int lf_vcpu_read_regs(struct lf_domain *domain, unsigned vcpu,
 /*
  * Sets them all. The next lf_domain_reset() brings the snapshot's back. An
  * access that the vCPU stopped at is forgotten: it goes on at `regs->rip`.
+ * -EINVAL: no such vCPU, or registers that KVM does not take; -EBUSY: the
+ * domain runs; -ENOTSUP on backend qemu.
  */
 LF_API int lf_vcpu_write_regs(struct lf_domain *domain, unsigned vcpu,
     const struct lf_vcpu_regs *regs, struct lf_error *error);
