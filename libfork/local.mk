@@ -8,6 +8,7 @@ include_libfork_HEADERS = \
 	libfork/include/libfork/domain.h \
 	libfork/include/libfork/error.h \
 	libfork/include/libfork/exit.h \
+	libfork/include/libfork/fork_options.h \
 	libfork/include/libfork/host.h \
 	libfork/include/libfork/launcher.h \
 	libfork/include/libfork/libfork.h \
