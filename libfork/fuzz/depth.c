@@ -107,8 +107,13 @@ lf_fuzz_prefix(struct lf_fuzz *fuzz, const void *prefix, size_t len,
 	if (rc == 0)
 		rc = run_through(fuzz, len, error);
 	atomic_fetch_add(&fuzz->phase, 1);
+	if (rc < 0)
+		return rc;
+	/* It may be about to stop the domain that is given up. */
+	fuzz_watchdog_end(fuzz);
+	rc = start_here(fuzz, error);
 	if (rc == 0)
-		rc = start_here(fuzz, error);
+		rc = fuzz_watchdog_start(fuzz, fuzz->options.timeout_ms, error);
 	if (rc == 0)
 		fuzz->input.prefix += len;
 	return rc;
