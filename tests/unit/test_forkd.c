@@ -1100,6 +1100,7 @@ Test(ends, a_host_may_be_destroyed_by_who_hears_of_the_end_of_its_fork)
 	hear_returns(&daemon, client, 2);
 	cr_assert_eq(daemon.registry.count, 0);
 	cr_assert_eq(waitpid(-1, NULL, WNOHANG), -1);
+	peer_return(held, json_object(), NULL, 0);
 	peer_free(process);
 	while (daemon.clients != NULL)
 		client_free(daemon.clients);
