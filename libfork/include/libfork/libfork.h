@@ -7,15 +7,21 @@
 #define LIBFORK_LIBFORK_H
 
 #include <libfork/afl.h>
+#include <libfork/crash.h>
+#include <libfork/devstate.h>
 #include <libfork/dm_pool.h>
 #include <libfork/domain.h>
+#include <libfork/domain_config.h>
 #include <libfork/error.h>
 #include <libfork/exit.h>
+#include <libfork/fork_options.h>
 #include <libfork/fuzz.h>
 #include <libfork/host.h>
+#include <libfork/launcher.h>
 #include <libfork/log.h>
 #include <libfork/pool.h>
 #include <libfork/probe.h>
+#include <libfork/qemu.h>
 #include <libfork/snapshot.h>
 #include <libfork/symbols.h>
 #include <libfork/vcpu.h>
