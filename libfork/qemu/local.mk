@@ -36,6 +36,8 @@ libfork_sources += \
 	libfork/qemu/qmp.h \
 	libfork/qemu/run_until.c \
 	libfork/qemu/run_until.h \
+	libfork/qemu/run_until_loop.c \
+	libfork/qemu/run_until_loop.h \
 	libfork/qemu/stream.c \
 	libfork/qemu/stream.h \
 	libfork/qemu/stream_ram.c \

@@ -22,6 +22,7 @@
 #include "base/error.h"
 #include "base/sys.h"
 #include "qemu/gdb_client.h"
+#include "qemu/run_until_loop.h"
 
 #define CHARDEV "xlfork-gdb"
 
@@ -30,15 +31,6 @@
 
 /* How long one request to the stub may take; a vCPU may be slow to stop. */
 #define REQUEST_MS 10000
-
-/* Page frame in CR3 (SDM volume 3, 4.5): PCID and the flags are left out. */
-#define CR3_FRAME UINT64_C(0x000ffffffffff000)
-
-/* jmp to itself. */
-static const uint8_t loop_code[] = {0xeb, 0xfe};
-
-/* Instructions that can begin within the loop's bytes, at most. */
-#define STEPS_MAX 4
 
 struct run_until {
 	struct qmp *qmp; /* borrowed */
@@ -51,11 +43,7 @@ struct run_until {
 	bool was_running;
 	bool given_up;
 
-	/* The loop: where it lies in guest-physical memory, and what was
-	 * there. Two bytes can lie in two pages. */
-	uint64_t gpa[sizeof(loop_code)];
-	uint8_t saved[sizeof(loop_code)];
-	bool located;
+	struct loop loop; /* also which CR3 counts */
 	int64_t next_look;
 };
 
@@ -117,149 +105,6 @@ guest_runs(struct qmp *qmp, bool *ret_runs, struct lf_error *error)
 	return rc;
 }
 
-/* One address as a vCPU sees it now: 1, or 0 when it is not mapped. */
-static int
-translate(struct qmp *qmp, unsigned vcpu, uint64_t address, uint64_t *ret_gpa,
-    struct lf_error *error)
-{
-	json_t *arguments, *answer = NULL;
-	char line[64];
-	int rc;
-
-	snprintf(line, sizeof(line), "gva2gpa 0x%" PRIx64, address);
-	arguments = json_pack(
-	    "{s:s, s:i}", "command-line", line, "cpu-index", (int)vcpu);
-	if (arguments == NULL)
-		return error_nomem(error);
-	rc = qmp_execute(
-	    qmp, "human-monitor-command", arguments, &answer, error);
-	if (rc == 0)
-		rc = json_is_string(answer) &&
-		     sscanf(json_string_value(answer), "gpa: %" SCNx64,
-			 ret_gpa) == 1;
-	json_decref(answer);
-	return rc;
-}
-
-static bool
-cr3_matches(const struct run_until *run, uint64_t cr3)
-{
-	return !run->options.match_cr3 ||
-	       (cr3 & CR3_FRAME) == (run->options.cr3 & CR3_FRAME);
-}
-
-/* With the guest stopped: finds where the loop has to go. 1 found, 0 not. */
-static int
-locate_loop(struct run_until *run, struct lf_error *error)
-{
-	uint32_t threads[GDB_THREADS_MAX];
-	int count, i, rc;
-	uint64_t cr3;
-	size_t byte;
-
-	count = gdb_client_threads(run->gdb, threads, GDB_THREADS_MAX, error);
-	for (i = 0; i < count; i++) {
-		rc = gdb_client_read_register(
-		    run->gdb, threads[i], "cr3", &cr3, error);
-		if (rc < 0)
-			return rc;
-		if (!cr3_matches(run, cr3))
-			continue;
-		for (byte = 0; byte < sizeof(loop_code); byte++) {
-			rc = translate(run->qmp, threads[i] - 1,
-			    run->options.address + byte, &run->gpa[byte],
-			    error);
-			if (rc < 0)
-				return rc;
-			if (rc == 0)
-				break;
-		}
-		if (byte == sizeof(loop_code))
-			return 1;
-	}
-	return count < 0 ? count : 0;
-}
-
-static int
-read_code(struct run_until *run, uint8_t *buf, struct lf_error *error)
-{
-	size_t i;
-	int rc = 0;
-
-	for (i = 0; rc == 0 && i < sizeof(loop_code); i++)
-		rc = gdb_client_read_memory(
-		    run->gdb, GDB_PHYSICAL, run->gpa[i], &buf[i], 1, error);
-	return rc;
-}
-
-static int
-write_code(struct run_until *run, const uint8_t *bytes, struct lf_error *error)
-{
-	size_t i;
-	int rc = 0;
-
-	for (i = 0; rc == 0 && i < sizeof(loop_code); i++)
-		rc = gdb_client_write_memory(
-		    run->gdb, GDB_PHYSICAL, run->gpa[i], &bytes[i], 1, error);
-	return rc;
-}
-
-/*
- * Takes a vCPU that stands behind the loop's first byte out of its way: it
- * would execute the second. (A thread that the guest has put aside just there
- * cannot be seen; it takes an instruction of one byte at the address and an
- * interrupt right behind it.)
- */
-static int
-clear_the_way(struct run_until *run, uint32_t thread, struct lf_error *error)
-{
-	uint64_t rip = 0;
-	int steps, rc;
-
-	for (steps = 0; steps < STEPS_MAX; steps++) {
-		rc = gdb_client_read_register(
-		    run->gdb, thread, "rip", &rip, error);
-		if (rc < 0 ||
-		    rip - run->options.address - 1 >= sizeof(loop_code) - 1)
-			return rc;
-		rc = gdb_client_step(run->gdb, thread, error);
-		if (rc < 0)
-			return rc;
-	}
-	return error_set(error, EDEADLK,
-	    "vCPU %u does not leave 0x%" PRIx64 " by single steps", thread - 1,
-	    rip);
-}
-
-static int
-place_loop(struct run_until *run, struct lf_error *error)
-{
-	uint32_t threads[GDB_THREADS_MAX];
-	int count, i, rc;
-
-	if (!run->located) {
-		rc = locate_loop(run, error);
-		if (rc <= 0)
-			return rc;
-		rc = read_code(run, run->saved, error);
-		if (rc < 0)
-			return rc;
-		run->located = true;
-	}
-	count = gdb_client_threads(run->gdb, threads, GDB_THREADS_MAX, error);
-	for (i = 0; i < count; i++) {
-		rc = clear_the_way(run, threads[i], error);
-		if (rc < 0)
-			return rc;
-	}
-	if (count < 0)
-		return count;
-	/* From here on bytes may have to be put back, also after an error. */
-	run->placed = true;
-	rc = write_code(run, loop_code, error);
-	return rc < 0 ? rc : 1;
-}
-
 /* With the guest stopped. 1 placed; 0: the page is not there yet. */
 static int
 place(struct run_until *run, struct lf_error *error)
@@ -267,7 +112,8 @@ place(struct run_until *run, struct lf_error *error)
 	int rc;
 
 	if (run->options.method == RUN_UNTIL_LOOP)
-		return place_loop(run, error);
+		return loop_place(
+		    &run->loop, run->qmp, run->gdb, &run->placed, error);
 	rc =
 	    gdb_client_insert_breakpoint(run->gdb, run->options.address, error);
 	run->placed = rc == 0;
@@ -284,7 +130,7 @@ take_back(struct run_until *run, struct lf_error *error)
 	rc = run->options.method == RUN_UNTIL_BREAKPOINT
 		 ? gdb_client_remove_breakpoint(
 		       run->gdb, run->options.address, error)
-		 : write_code(run, run->saved, error);
+		 : loop_take_back(&run->loop, run->gdb, error);
 	if (rc == 0)
 		run->placed = false;
 	return rc;
@@ -395,7 +241,7 @@ find_arrived(struct run_until *run, uint32_t first, uint32_t *ret_thread,
 			continue;
 		*ret_thread = threads[i];
 		*ret_cr3 = cr3;
-		if (cr3_matches(run, cr3)) {
+		if (loop_cr3_matches(&run->loop, cr3)) {
 			*ret_other = false;
 			return 1;
 		}
@@ -520,7 +366,7 @@ timed_out(const struct run_until *run, struct lf_error *error)
 {
 	const char *now = run->was_running ? "runs on" : "is paused again";
 
-	if (run->options.method == RUN_UNTIL_LOOP && !run->located)
+	if (run->options.method == RUN_UNTIL_LOOP && !run->loop.located)
 		return error_set(error, ETIMEDOUT,
 		    "0x%" PRIx64 " was mapped on no vCPU%s within %d ms; the "
 		    "guest %s",
@@ -546,6 +392,11 @@ run_until_start(struct qmp *qmp, const struct run_until_options *options,
 		return error_nomem(error);
 	run->qmp = qmp;
 	run->options = *options;
+	run->loop = (struct loop){
+	    .address = options->address,
+	    .match_cr3 = options->match_cr3,
+	    .cr3 = options->cr3,
+	};
 	if (run->options.count == 0)
 		run->options.count = 1;
 	run->deadline = options->timeout_ms < 0
