@@ -363,6 +363,20 @@ vcpu_state_get(struct vcpu *vcpu, uint32_t groups, struct cpu_state *state,
 	return 0;
 }
 
+/*
+ * A vCPU that waits for INIT and SIPI. KVM_RUN does not take its registers from
+ * the run page, but writes the page all the same (kvm_arch_vcpu_ioctl_run). The
+ * first vCPU never waits, nor does one without a LAPIC.
+ */
+static bool
+may_wait_to_be_started(
+    const struct vcpu *vcpu, uint32_t groups, const struct cpu_state *state)
+{
+	if (groups & CPU_GROUP_MP_STATE)
+		return state->mp_state == CPU_MP_UNINITIALIZED;
+	return vcpu->index != 0 && vcpu->vm->irqchip != VM_IRQCHIP_NONE;
+}
+
 #define STAGED_GROUPS (CPU_GROUP_REGS | CPU_GROUP_SREGS | CPU_GROUP_EVENTS)
 
 /*
@@ -379,7 +393,8 @@ can_stage(
 	       (groups & STAGED_GROUPS) == STAGED_GROUPS &&
 	       (state->sregs.flags & CPU_SREGS_PDPTRS_VALID) == 0 &&
 	       vcpu->run->apic_base == state->sregs.apic_base &&
-	       !vcpu->debug.single_step;
+	       !vcpu->debug.single_step &&
+	       !may_wait_to_be_started(vcpu, groups, state);
 }
 
 int

@@ -203,6 +203,43 @@ Test(state, an_msr_that_the_host_lacks_is_named)
 	microvm_done(&micro);
 }
 
+/*
+ * KVM takes registers that wait in the run page only when it goes on to run
+ * the vCPU, but writes that page also when it does not.
+ */
+Test(state, of_a_vcpu_that_waits_to_be_started_is_not_lost_by_a_run)
+{
+	const struct vm_recipe two = {.vcpus = 2, .irqchip = VM_IRQCHIP_LAPIC};
+	struct microvm micro;
+	struct cpu_state *state, *found;
+	struct vcpu *vcpu;
+	struct lf_exit exit;
+	unsigned i;
+
+	if (microvm_why_not()[0] != '\0')
+		cr_skip_test("%s", microvm_why_not());
+	microvm_init(&micro, &two);
+	vcpu = vm_vcpu(micro.vm, 1);
+	state = take(vcpu);
+	state->mp_state = CPU_MP_UNINITIALIZED;
+	/* Once by ioctls, then by the run page. */
+	for (i = 0; i < 3; i++) {
+		state->regs.rbx = 0x1111 * (i + 1);
+		load(vcpu, CPU_GROUP_ALL, state);
+		vcpu_stop(vcpu);
+		microvm_run(&micro, 1, &exit);
+		cr_assert_eq(exit.reason, LF_EXIT_INTERRUPTED);
+		found = take(vcpu);
+		cr_assert_eq(found->mp_state, CPU_MP_UNINITIALIZED,
+		    "load %u: %u", i, found->mp_state);
+		cr_assert_eq(found->regs.rbx, state->regs.rbx, "load %u: 0x%lx",
+		    i, found->regs.rbx);
+		cpu_state_free(found);
+	}
+	cpu_state_free(state);
+	microvm_done(&micro);
+}
+
 /* KVM takes and gives less than 256 in one call (MAX_IO_MSRS). */
 Test(state, more_msrs_than_one_call_takes_are_loaded)
 {
