@@ -189,7 +189,7 @@ afl-fuzz -i "$dir/words" -o "$dir/shared" -t 3000 -- "$xlfork" fuzz \
 	--program "$programs/bugs.elf" >"$dir/log" 2>&1 &
 pid=$!
 pids=("$pid")
-for _ in $(seq 300); do
+for _ in $(seq 1200); do
 	[ ! -e "$dir/shared/default/fuzzer_stats" ] || break
 	sleep 0.1
 done
