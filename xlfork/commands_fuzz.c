@@ -39,6 +39,7 @@ enum {
 	FUZZ_MAX_SIZE,
 	FUZZ_SIZE,
 	FUZZ_EXITS,
+	FUZZ_INSTRUCTIONS,
 	FUZZ_TIMEOUT,
 	FUZZ_IO,
 	FUZZ_COVERAGE,
@@ -72,6 +73,9 @@ static const struct option_spec fuzz_options[] = {
 	"where an input's size goes: a register, or ADDRESS:4, ADDRESS:8",
 	false},
     [FUZZ_EXITS] = {0, "exits", "N", "more VM exits in a run are a hang",
+	false},
+    [FUZZ_INSTRUCTIONS] = {0, "instructions", "N",
+	"more instructions in a run are a hang, where perf counts a guest's",
 	false},
     [FUZZ_TIMEOUT] = {'t', "timeout", "MS", "longer runs are a hang (1000)",
 	false},
@@ -215,7 +219,7 @@ take_options(const struct invocation *call, const struct fuzz_target *target,
 	static const enum lf_fuzz_coverage coverages[] = {LF_FUZZ_COVERAGE_NONE,
 	    LF_FUZZ_COVERAGE_SHARED, LF_FUZZ_COVERAGE_BLOCK,
 	    LF_FUZZ_COVERAGE_EDGE};
-	unsigned long timeout, exits, verify;
+	unsigned long timeout, exits, instructions, verify;
 	int rc;
 
 	lf_fuzz_options_init(options);
@@ -230,11 +234,15 @@ take_options(const struct invocation *call, const struct fuzz_target *target,
 	if (rc == 0)
 		rc = number(call, FUZZ_EXITS, 1UL << 30, 0, &exits, error);
 	if (rc == 0)
+		rc = number(call, FUZZ_INSTRUCTIONS, 1UL << 62, 0,
+		    &instructions, error);
+	if (rc == 0)
 		rc = number(call, FUZZ_VERIFY, 1UL << 30, 0, &verify, error);
 	if (rc < 0)
 		return rc;
 	options->timeout_ms = (unsigned)timeout;
 	options->exits_max = exits;
+	options->instructions_max = instructions;
 	options->verify_every = (unsigned)verify;
 	rc = choice(call, FUZZ_IO, io_words, error);
 	if (rc < 0)

@@ -15,8 +15,17 @@
 #include <sys/ioctl.h>
 #include <sys/pidfd.h>
 #include <sys/random.h>
+#include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
+
+/* The C library has no function for it. */
+static int
+perf_event_open(
+    struct perf_event_attr *attr, pid_t pid, int cpu, int group, unsigned flags)
+{
+	return (int)syscall(SYS_perf_event_open, attr, pid, cpu, group, flags);
+}
 
 #define SYS_CALL(result, name, params, args, failure, error) \
 	static result plain_##name params                    \

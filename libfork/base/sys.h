@@ -19,6 +19,8 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+struct perf_event_attr;
+
 #define SYS_CALL(result, name, params, args, failure, error) \
 	result(*name) params;
 struct sys_table {

@@ -221,6 +221,19 @@ ask_watchers(struct lf_fuzz *fuzz, const struct lf_exit *exit,
 	return -ENOENT;
 }
 
+static int
+interrupted(struct lf_fuzz *fuzz, const struct lf_exit *exit,
+    struct lf_fuzz_outcome *outcome)
+{
+	uint64_t rip = where(fuzz, exit, outcome);
+
+	if (fuzz_limit_passed(fuzz))
+		return ends(outcome, LF_FUZZ_HANG,
+		    "more than %" PRIu64 " instructions at 0x%" PRIx64,
+		    fuzz->options.instructions_max, rip);
+	return ends(outcome, LF_FUZZ_HANG, "time-out at 0x%" PRIx64, rip);
+}
+
 int
 fuzz_on_exit(struct lf_fuzz *fuzz, const struct lf_exit *exit,
     struct lf_fuzz_outcome *outcome, struct lf_error *error)
@@ -232,9 +245,7 @@ fuzz_on_exit(struct lf_fuzz *fuzz, const struct lf_exit *exit,
 	if (mark != 0)
 		return on_mark(fuzz, mark, exit, outcome, error);
 	if (exit->reason == LF_EXIT_INTERRUPTED)
-		return fuzz_run_ended(fuzz) ? ends(outcome, LF_FUZZ_HANG,
-						  "time-out at 0x%" PRIx64,
-						  where(fuzz, exit, outcome))
+		return fuzz_run_ended(fuzz) ? interrupted(fuzz, exit, outcome)
 					    : GOES_ON;
 	rc = ask_watchers(fuzz, exit, outcome, error);
 	if (rc != -ENOENT)
@@ -407,6 +418,9 @@ run_once(struct lf_fuzz *fuzz, const void *input, size_t len, bool again,
 	if (rc < 0)
 		return rc;
 	fuzz->clean = false;
+	rc = fuzz_limit_begin(fuzz, error);
+	if (rc < 0)
+		return rc;
 	atomic_fetch_add(&fuzz->phase, 1);
 	lap_begin(fuzz);
 	rc = fuzz_input_put(fuzz, input, len, error);

@@ -325,6 +325,8 @@ open_session(
 	if (rc == 0)
 		rc = fuzz_mount(fuzz, scout, error);
 	fuzz->space.domain = fuzz->domain;
+	if (rc == 0)
+		rc = fuzz_limit_begin(fuzz, error);
 	return rc == 0
 		   ? fuzz_watchdog_start(fuzz, fuzz->options.timeout_ms, error)
 		   : rc;
@@ -342,6 +344,7 @@ open_at(struct lf_snapshot *snapshot, unsigned vcpu,
 	if (fuzz == NULL)
 		return error_nomem(error);
 	fuzz->vcpu = vcpu;
+	fuzz->limit.counter.fd = -1;
 	rc = copy_options(fuzz, options, error);
 	if (rc == 0)
 		rc = open_session(fuzz, snapshot, error);
@@ -387,6 +390,7 @@ lf_fuzz_close(struct lf_fuzz *fuzz)
 	if (fuzz == NULL)
 		return;
 	fuzz_watchdog_end(fuzz);
+	fuzz_limit_end(fuzz);
 	free_watchers(fuzz);
 	lf_domain_free(fuzz->domain);
 	lf_snapshot_unref(fuzz->start);

@@ -2,7 +2,7 @@
 /*
  * The insides of a fuzz session, shared by its files: session.c (birth and
  * death, watchers), start.c (going to the start point), input.c (where inputs
- * go), run.c (one run), watchdog.c (time-outs).
+ * go), run.c (one run), watchdog.c (time-outs), limit.c (instructions).
  */
 #ifndef FUZZ_SESSION_H
 #define FUZZ_SESSION_H
@@ -16,6 +16,7 @@
 
 #include "cover/code.h"
 #include "cover/cover.h"
+#include "kvm/instructions.h"
 #include "vmi/space.h"
 
 #define FUZZ_WATCHERS_MAX 8
@@ -46,6 +47,15 @@ struct fuzz_watchdog {
 	pthread_cond_t wake;
 	bool quit;
 	unsigned timeout_ms;
+};
+
+/* A limit to the instructions of a run. */
+struct fuzz_limit {
+	struct instructions counter; /* of `owner`'s vCPU */
+	pthread_t owner;
+	pthread_t thread; /* waits for the counter */
+	bool started;
+	int quit; /* an eventfd that ends it */
 };
 
 struct lf_fuzz {
@@ -81,6 +91,7 @@ struct lf_fuzz {
 	atomic_uint_fast64_t phase;
 	atomic_uint_fast64_t end_run;
 	struct fuzz_watchdog watchdog;
+	struct fuzz_limit limit;
 };
 
 /* start.c: runs `scout` to the harness's start and fills in the options. */
@@ -116,5 +127,13 @@ int fuzz_mount(
 int fuzz_watchdog_start(
     struct lf_fuzz *fuzz, unsigned timeout_ms, struct lf_error *error);
 void fuzz_watchdog_end(struct lf_fuzz *fuzz);
+
+/*
+ * limit.c: runs of more than `instructions_max` instructions are interrupted.
+ * Before each run, by the thread that makes it.
+ */
+int fuzz_limit_begin(struct lf_fuzz *fuzz, struct lf_error *error);
+bool fuzz_limit_passed(const struct lf_fuzz *fuzz);
+void fuzz_limit_end(struct lf_fuzz *fuzz);
 
 #endif

@@ -13,6 +13,8 @@ kvm_sources = \
 	libfork/kvm/held.c \
 	libfork/kvm/held.h \
 	libfork/kvm/host.c \
+	libfork/kvm/instructions.c \
+	libfork/kvm/instructions.h \
 	libfork/kvm/internal.h \
 	libfork/kvm/ioctl.c \
 	libfork/kvm/manners.c \

@@ -74,6 +74,13 @@ row 1 "does not fit into the target's buffer of 65536" --program "$bugs" \
 row 1 "did not say (xlfork_consumed())" --program "$bugs" \
 	--prefix "$dir/hello" --input "$dir/hello"
 
+# A limit of instructions: refused where perf does not count a guest's; else
+# an endless loop ends by it.
+printf LOOP >"$dir/loop"
+row 1 "instructions" --program "$bugs" --instructions 1000000 --timeout 60000 \
+	--input "$dir/loop"
+row 2 "instructions" --program "$bugs" --instructions 0 --input "$dir/loop"
+
 # Runs.
 row 0 "harness: stop" --program "$bugs" --input "$dir/hello"
 row 0 "harness: stop" --program "$bugs" --input "$dir/nothing"

@@ -105,6 +105,12 @@ struct lf_fuzz_options {
 	size_t stop_count;
 	bool stop_at_return; /* where the function at the start returns to */
 	uint64_t exits_max;  /* VM exits; more is a hang; 0: any number */
+	/*
+	 * Instructions of the guest, as perf counts them; more is a hang, seen
+	 * a few thousand instructions later. 0: any number. Where perf does not
+	 * count a guest's instructions lf_fuzz_open() refuses; one vCPU.
+	 */
+	uint64_t instructions_max;
 	unsigned timeout_ms; /* longer is a hang; 0: only an interrupt */
 	enum lf_fuzz_io io;
 
