@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <libfork/domain_config.h>
+#include <libfork/vmi.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -142,6 +143,58 @@ address_argument(
 	return 0;
 }
 
+/* A symbol of the kernel that a frozen domain's guest is. */
+static int
+find_symbol(struct lf_domain *domain, const char *name, uint64_t *ret_address,
+    struct lf_error *error)
+{
+	struct lf_kernel *kernel;
+	int rc = lf_kernel_find_in(domain, &kernel, error);
+
+	if (rc < 0)
+		return rc;
+	rc = lf_symbols_resolve(
+	    lf_kernel_symbols(kernel), name, ret_address, error);
+	lf_kernel_free(kernel);
+	return rc;
+}
+
+/*
+ * The guest stands while its memory is searched, and is what it was before
+ * then: the symbols are what a guest wrote, so it is done here and not in
+ * forkd.
+ */
+static int
+symbol_argument(
+    const struct job *job, uint64_t *ret_address, struct lf_error *error)
+{
+	struct lf_domain *domain = job->hosted->domain;
+	const char *name = json_string_value(job_argument(job, "at"));
+	bool runs = lf_domain_state(domain) == LF_DOMAIN_RUNNING;
+	struct lf_snapshot *snapshot;
+	struct lf_error why;
+	int rc, back;
+
+	rc = lf_domain_freeze(domain, &snapshot, error);
+	if (rc == 0) {
+		rc = find_symbol(domain, name, ret_address, error);
+		lf_snapshot_unref(snapshot);
+		back = lf_domain_thaw(domain, &why);
+		if (back < 0 && rc == 0) {
+			*error = why;
+			rc = back;
+		}
+	}
+	if (runs && lf_domain_state(domain) == LF_DOMAIN_PAUSED) {
+		back = lf_domain_unpause(domain, &why);
+		if (back < 0 && rc == 0) {
+			*error = why;
+			rc = back;
+		}
+	}
+	return rc;
+}
+
 static int
 freeze_at(
     struct job *job, struct lf_snapshot **ret_snapshot, struct lf_error *error)
@@ -161,7 +214,9 @@ freeze_at(
 
 	if (timeout != NULL)
 		at.timeout_ms = (int)json_integer_value(timeout) * 1000;
-	rc = address_argument(job, &at.address, error);
+	rc = json_is_true(job_argument(job, "guest-symbols"))
+		 ? symbol_argument(job, &at.address, error)
+		 : address_argument(job, &at.address, error);
 	if (rc == 0)
 		rc = lf_domain_freeze_at(
 		    job->hosted->domain, &at, ret_snapshot, &arrival, error);

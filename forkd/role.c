@@ -38,7 +38,9 @@ static const struct control_argument fork_[] = {
 
 static const struct control_argument freeze[] = {
     DOMAIN,
-    {"at", CONTROL_STRING, false, 18, "run to this address first"},
+    {"at", CONTROL_STRING, false, CONTROL_SYMBOL_BYTES_MAX,
+	"run to this address first"},
+    {"guest-symbols", CONTROL_BOOL, false, 0, "it is one of its kernel's"},
     {"cr3", CONTROL_UINT, false, (1ULL << 52) - 1, "with this page table"},
     {"arrivals", CONTROL_UINT, false, INT32_MAX, "for the Nth time"},
     {"timeout", CONTROL_UINT, false, CONTROL_FREEZE_SECONDS_MAX, "seconds"},

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * freeze, also at an address. Symbol tables are read here, with the rights of
- * who runs xlfork; forkd is told an address.
+ * who runs xlfork, and forkd is told an address. The guest kernel's own symbols
+ * are looked up where the guest's memory is, in its domain process.
  */
 #include "xlfork/commands_freeze.h"
 
@@ -40,9 +41,9 @@ const struct option_spec freeze_options[] = {
 	"let the guest run until a virtual CPU arrives there, and freeze it "
 	"before that instruction",
 	false},
-    [FREEZE_SYMBOLS] = {0, "symbols", "FILE",
-	"where symbols are: nm's output, a copy of the guest's "
-	"/proc/kallsyms, or an ELF file",
+    [FREEZE_SYMBOLS] = {0, "symbols", "guest|FILE",
+	"where symbols are: in the guest's memory, its Linux kernel's own, or "
+	"in nm's output, a copy of the guest's /proc/kallsyms, or an ELF file",
 	false},
     [FREEZE_SLIDE] = {0, "slide", "OFFSET",
 	"added to the file's addresses: how far KASLR moved the kernel", false},
@@ -75,6 +76,14 @@ number_option(const struct invocation *call, unsigned option, uint64_t max,
 	return 0;
 }
 
+/* The names of the kernel that runs in the guest, as it has them itself. */
+static bool
+of_guest(const struct invocation *call)
+{
+	return call->given[FREEZE_SYMBOLS] &&
+	       strcmp(call->value[FREEZE_SYMBOLS], "guest") == 0;
+}
+
 /* Options that say more about --at make no sense without it. */
 static int
 check_options(const struct invocation *call, struct lf_error *error)
@@ -89,6 +98,15 @@ check_options(const struct invocation *call, struct lf_error *error)
 	if (call->given[FREEZE_SLIDE] && !call->given[FREEZE_SYMBOLS])
 		return usage_error(call, error,
 		    "--slide goes with --symbols: addresses are not moved");
+	if (call->given[FREEZE_SLIDE] && of_guest(call))
+		return usage_error(call, error,
+		    "--slide goes with a file: the guest's own symbols are "
+		    "where its kernel is");
+	if (of_guest(call) &&
+	    strlen(call->value[FREEZE_AT]) > CONTROL_SYMBOL_BYTES_MAX)
+		return usage_error(call, error,
+		    "--at: no symbol is longer than %u bytes",
+		    CONTROL_SYMBOL_BYTES_MAX);
 	return 0;
 }
 
@@ -111,8 +129,8 @@ find_address(const struct invocation *call, uint64_t *ret_address,
 		rc = lf_symbols_resolve(NULL, at, ret_address, error);
 		return rc == -ENOENT
 			   ? usage_error(call, error,
-				 "--at '%.64s' is no address; --symbols FILE "
-				 "says where symbols are",
+				 "--at '%.64s' is no address; --symbols says "
+				 "where symbols are",
 				 at)
 			   : rc;
 	}
@@ -130,6 +148,7 @@ freeze_arguments(const struct invocation *call, unsigned long timeout,
 	cleanup_json json_t *arguments = NULL;
 	unsigned long count = 1;
 	uint64_t address = 0, cr3 = 0;
+	const char *at = call->value[FREEZE_AT];
 	char text[24];
 	int rc;
 
@@ -140,16 +159,24 @@ freeze_arguments(const struct invocation *call, unsigned long timeout,
 	if (rc == 0 && call->given[FREEZE_CR3])
 		rc = number_option(
 		    call, FREEZE_CR3, CR3_MAX, false, &cr3, error);
-	if (rc == 0 && call->given[FREEZE_AT])
+	if (rc == 0 && at != NULL && !of_guest(call)) {
 		rc = find_address(call, &address, error);
+		snprintf(text, sizeof(text), "0x%" PRIx64, address);
+		at = text;
+	}
 	if (rc == 0)
 		rc =
 		    session_domain("domain", call->words[0], &arguments, error);
 	if (rc < 0)
 		return rc;
-	if (call->given[FREEZE_AT]) {
-		snprintf(text, sizeof(text), "0x%" PRIx64, address);
-		json_object_set_new(arguments, "at", json_string(text));
+	if (at != NULL) {
+		if (json_object_set_new(arguments, "at", json_string(at)) < 0)
+			return error_set(error, EINVAL,
+			    "freeze: '%.64s' is no symbol: names are UTF-8 "
+			    "text",
+			    at);
+		json_object_set_new(
+		    arguments, "guest-symbols", json_boolean(of_guest(call)));
 		json_object_set_new(
 		    arguments, "arrivals", json_integer((json_int_t)count));
 		json_object_set_new(

@@ -70,8 +70,11 @@ static const struct control_argument destroy_arguments[] = {
 
 static const struct control_argument freeze_arguments[] = {
     DOMAIN,
-    {"at", CONTROL_STRING, false, 18,
+    {"at", CONTROL_STRING, false, CONTROL_SYMBOL_BYTES_MAX,
 	"let it run until a vCPU arrives at this address (0x...) first"},
+    {"guest-symbols", CONTROL_BOOL, false, 0,
+	"\"at\" is a symbol of the Linux kernel that runs in it, NAME or "
+	"NAME+OFFSET"},
     {"cr3", CONTROL_UINT, false, (1ULL << 52) - 1,
 	"... with this page table; without it with any"},
     {"arrivals", CONTROL_UINT, false, INT32_MAX,

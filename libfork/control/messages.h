@@ -23,6 +23,9 @@
 /* How long "freeze" may let a domain run to an address, at most. */
 #define CONTROL_FREEZE_SECONDS_MAX 3600
 
+/* How long the symbol may be that it lets a domain run to. */
+#define CONTROL_SYMBOL_BYTES_MAX 512
+
 /* The states of a domain, as bits so that a command can name several. */
 enum control_state {
 	CONTROL_RUNNING = 1 << 0,

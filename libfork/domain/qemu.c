@@ -94,19 +94,19 @@ backend_arrive(struct lf_domain *domain, const struct lf_freeze_at *at,
 	    .cr3 = at->cr3,
 	    .count = at->count,
 	    .timeout_ms = at->timeout_ms,
+	    .stands = qemu->stopped_at != NULL,
 	};
 	struct run_until_result result;
-	bool woken = qemu->stopped_at != NULL;
 	int rc = 0;
 
 	/* After a freeze only `cont` makes the disks QEMU's again. */
-	if (woken)
+	if (options.stands)
 		rc = backend_unpause(domain, error);
 	if (rc < 0)
 		return rc;
 	rc = run_until(qemu->qmp, &options, &result, error);
 	if (rc < 0) {
-		if (woken)
+		if (options.stands)
 			qmp_execute(qemu->qmp, "stop", NULL, NULL, NULL);
 		return qemu_explain(qemu, rc, error);
 	}

@@ -403,6 +403,8 @@ run_until_start(struct qmp *qmp, const struct run_until_options *options,
 			    ? INT64_MAX
 			    : now_ms() + options->timeout_ms;
 	rc = guest_runs(qmp, &run->was_running, error);
+	if (options->stands)
+		run->was_running = false;
 	if (rc == 0)
 		rc = attach(run, error);
 	if (rc == 0)

@@ -38,6 +38,8 @@ struct run_until_options {
 	uint64_t cr3;   /* bits 12 to 51 count, the PCID does not */
 	uint64_t count; /* the count-th arrival; 0 is 1 */
 	int timeout_ms; /* for all of it; negative: none */
+	/* It runs for this only: when it fails, it stands again. */
+	bool stands;
 };
 
 struct run_until_result {

@@ -2,13 +2,15 @@
 /*
  * The kernel in a domain of this process: its memory is read through the
  * domain, and through another fork of the same snapshot when that is what is
- * looked at.
+ * looked at. Where there is memory says the snapshot that it was forked from,
+ * or that it is frozen as.
  */
 #include <stdlib.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/sys.h"
+#include "domain/backend.h"
 #include "snapshot/snapshot.h"
 #include "vmi/kernel.h"
 
@@ -22,7 +24,8 @@ int
 lf_kernel_find_in(struct lf_domain *domain, struct lf_kernel **ret_kernel,
     struct lf_error *error)
 {
-	struct lf_snapshot *snapshot = lf_domain_origin(domain);
+	struct lf_snapshot *snapshot =
+	    domain->frozen != NULL ? domain->frozen : domain->origin;
 	cleanup_free struct lf_guest_range *ranges = NULL;
 	struct lf_guest_memory memory = {.opaque = domain, .read = read_domain};
 	size_t i;
@@ -30,8 +33,8 @@ lf_kernel_find_in(struct lf_domain *domain, struct lf_kernel **ret_kernel,
 
 	if (snapshot == NULL)
 		return error_set(error, EINVAL,
-		    "a kernel is looked for in forks only, and this domain is "
-		    "none");
+		    "a kernel is looked for in forks and in frozen domains, "
+		    "and this one is neither");
 	ranges = sys.calloc(snapshot->map.count, sizeof(*ranges));
 	if (ranges == NULL)
 		return error_nomem(error);

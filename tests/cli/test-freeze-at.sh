@@ -130,4 +130,32 @@ for cpu in 1 0; do
 	did unpause parent
 	until_ok answered
 done
+
+# --- the guest's own symbols ---
+
+ok "a symbol that its kernel does not have: the nearest ones" fails \
+	"domain [0-9]+ \('parent'\): no symbol '__x64_sys_sethostnam' in 'guest'; nearest: $symbol, " \
+	freeze --at __x64_sys_sethostnam --symbols guest parent
+ok "... the domain runs" state_is running
+ok "... and does what it is told" ask hostname third
+did pause parent
+ok "of a paused domain, not reached in time" fails \
+	".*$address was reached 0 of 1 times with that CR3 within 1000 ms; the guest is paused again" \
+	freeze --at "$symbol" --symbols guest --cr3 0x1000 --timeout 1 parent
+ok "... it is paused" state_is paused
+did unpause parent
+# Whoever is faster: it arrives again and again.
+# shellcheck disable=SC2016 # the guest's shell expands it
+say 'for i in $(seq 1000); do hostname "h$i"; sleep 0.2; done'
+ok "it arrives" matches \
+	"^vCPU [01] at $address \($symbol\), CR3 0x[0-9a-f]+, arrival 2\$" \
+	freeze --at "$symbol" --symbols guest --count 2 parent
+did unpause parent
+did pause parent
+ok "a paused one, too" matches \
+	"^vCPU [01] at $address \($symbol\+0x0\), CR3 " \
+	freeze --at "$symbol+0x0" --symbols guest parent
+ok "... it is frozen" state_is frozen
+ok "... and can be forked" did fork-vm -p parent
+did destroy "$(cat out)"
 echo "1..$count"

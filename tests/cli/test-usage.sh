@@ -87,7 +87,11 @@ for option in '--symbols x' '--slide 1' '--cr3 0x1000' '--count 2' '--timeout 3'
 done
 row 2 "freeze: --slide goes with --symbols: addresses are not moved" \
 	freeze --at 0x1000 --slide 0x1000 web
-row 2 "freeze: --at 'do_exit' is no address; --symbols FILE says where symbols are" \
+row 2 "freeze: --slide goes with a file: the guest's own symbols are where its kernel is" \
+	freeze --at do_exit --symbols guest --slide 0x1000 web
+row 2 "freeze: --at: no symbol is longer than 512 bytes" \
+	freeze --at "$(printf '%0513d' 0)" --symbols guest web
+row 2 "freeze: --at 'do_exit' is no address; --symbols says where symbols are" \
 	freeze --at do_exit web
 row 2 "freeze: --count '0' is not a number from 1 to 2147483647" \
 	freeze --at 0x1000 --count 0 web

@@ -56,8 +56,8 @@ LF_API int lf_kernel_find(const struct lf_guest_memory *memory,
 struct lf_domain;
 
 /*
- * The same in a fork, which must live as long as the kernel and not run while
- * the kernel is read. Not for domains that are no forks: -EINVAL.
+ * The same in a fork or in a frozen domain, which must live as long as the
+ * kernel and not run while the kernel is read. -EINVAL: it is neither.
  */
 LF_API int lf_kernel_find_in(struct lf_domain *domain,
     struct lf_kernel **ret_kernel, struct lf_error *error);
