@@ -136,17 +136,37 @@ base_config(const char *name, uint64_t mebibytes)
 	return config;
 }
 
-struct lf_domain_config *
-guest_bootless(const char *name)
+/* A guest that is a firmware image. */
+static struct lf_domain_config *
+firmware_config(const char *name, const char *image)
 {
 	struct lf_domain_config *config = base_config(name, 16);
 	char path[4096];
 
 	build_guest("bootless");
-	built(path, "bootless.bin");
+	built(path, image);
 	config->firmware.type = LF_FIRMWARE_ROM;
 	set(&config->firmware.path, path);
 	config->serial.type = LF_SERIAL_FILE;
+	return config;
+}
+
+struct lf_domain_config *
+guest_bootless(const char *name)
+{
+	return firmware_config(name, "bootless.bin");
+}
+
+struct lf_domain_config *
+guest_busy(const char *name)
+{
+	struct lf_domain_config *config;
+
+	if (access("/dev/kvm", R_OK | W_OK) < 0)
+		cr_skip_test("there is no /dev/kvm, or no permission for it");
+	config = firmware_config(name, "busy.bin");
+	config->accelerator = LF_ACCELERATOR_KVM;
+	set(&config->cpu, "max,-arch-capabilities");
 	return config;
 }
 

@@ -34,6 +34,12 @@ void guest_shell(const char *format, ...) __attribute__((format(printf, 1, 2)));
 struct lf_domain_config *guest_bootless(const char *name);
 
 /*
+ * The busy guest under KVM, in which it also goes on without device model; it
+ * ticks. Skips the test when there is no KVM.
+ */
+struct lf_domain_config *guest_busy(const char *name);
+
+/*
  * The Linux guest under TCG, its serial port a socket; `words` are added to
  * its kernel command line. Skips the test when there is no kernel.
  */

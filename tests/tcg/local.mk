@@ -13,6 +13,10 @@ tcg_tests += tests/tcg/test_argv_qemu
 tests_tcg_test_argv_qemu_CPPFLAGS = $(test_cppflags)
 tests_tcg_test_argv_qemu_LDADD = $(test_libs) $(JANSSON_LIBS)
 
+tcg_tests += tests/tcg/test_bad_devstate
+tests_tcg_test_bad_devstate_CPPFLAGS = $(test_cppflags) $(JANSSON_CFLAGS)
+tests_tcg_test_bad_devstate_LDADD = tests/lib/libtest.la $(test_libs)
+
 tcg_tests += tests/tcg/test_cpuid_probe
 tests_tcg_test_cpuid_probe_CPPFLAGS = $(test_cppflags)
 tests_tcg_test_cpuid_probe_LDADD = tests/lib/libtest.la $(test_libs)
