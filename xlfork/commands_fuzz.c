@@ -49,6 +49,7 @@ enum {
 	FUZZ_SINK,
 	FUZZ_STOP,
 	FUZZ_REPORTS,
+	FUZZ_COVERED,
 	FUZZ_PREFIX,
 	FUZZ_VERIFY,
 	FUZZ_JSON,
@@ -100,6 +101,8 @@ static const struct option_spec fuzz_options[] = {
 	"end a run in order at an address or symbol, or at 'return'", false},
     [FUZZ_REPORTS] = {0, "reports", "DIR",
 	"write a report of each crash that differs from others there", false},
+    [FUZZ_COVERED] = {0, "covered", "FILE",
+	"write the blocks that --input or --replay executed", false},
     [FUZZ_PREFIX] = {0, "prefix", "FILE",
 	"go through this beginning of the input once, fuzz what follows",
 	false},
@@ -284,11 +287,15 @@ alone(const struct invocation *call, const struct fuzz_target *target,
 	unsigned long seconds, workers;
 	int rc;
 
-	if (call->given[FUZZ_REPLAY])
-		return fuzz_replay(
-		    fuzz, target, call->value[FUZZ_REPLAY], error);
-	if (!call->given[FUZZ_BENCH])
-		return fuzz_input(fuzz, target, call->value[FUZZ_INPUT], error);
+	if (!call->given[FUZZ_BENCH]) {
+		rc = call->given[FUZZ_REPLAY]
+			 ? fuzz_replay(
+			       fuzz, target, call->value[FUZZ_REPLAY], error)
+			 : fuzz_input(
+			       fuzz, target, call->value[FUZZ_INPUT], error);
+		return fuzz_covered(
+		    fuzz, target, call->value[FUZZ_COVERED], rc, error);
+	}
 	rc = number(call, FUZZ_BENCH, SECONDS_MAX, 1, &seconds, error);
 	if (rc == 0)
 		rc =
@@ -298,6 +305,15 @@ alone(const struct invocation *call, const struct fuzz_target *target,
 	bench.seconds = (unsigned)seconds;
 	bench.workers = (unsigned)workers;
 	return fuzz_bench(fuzz, &bench, error);
+}
+
+static bool
+has_blocks(const struct invocation *call)
+{
+	const char *kind = call->value[FUZZ_COVERAGE];
+
+	return kind != NULL &&
+	       (strcmp(kind, "block") == 0 || strcmp(kind, "edge") == 0);
 }
 
 /* Words that make no sense are found before anything is opened. */
@@ -324,6 +340,13 @@ check_words(
 	    !call->given[FUZZ_BENCH])
 		return usage_error(
 		    call, error, "--workers and --json are for --bench");
+	if (call->given[FUZZ_COVERED] && (under_afl || call->given[FUZZ_BENCH]))
+		return usage_error(
+		    call, error, "--covered is for --input and --replay alone");
+	if (call->given[FUZZ_COVERED] && !has_blocks(call))
+		return usage_error(call, error,
+		    "--covered needs --coverage block or edge: others know no "
+		    "blocks");
 	if (under_afl || call->given[FUZZ_REPLAY] || call->given[FUZZ_INPUT])
 		return 0;
 	return usage_error(call, error,

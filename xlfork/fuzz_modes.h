@@ -35,6 +35,14 @@ int fuzz_input(struct lf_fuzz *fuzz, const struct fuzz_target *target,
 int fuzz_replay(struct lf_fuzz *fuzz, const struct fuzz_target *target,
     const char *dir, struct lf_error *error);
 
+/*
+ * Writes a file for --blocks: the blocks that runs so far executed, a line
+ * each; in comments those where no probe fits. `rc` is what came of the runs,
+ * and is returned; a path of NULL does nothing.
+ */
+int fuzz_covered(const struct lf_fuzz *fuzz, const struct fuzz_target *target,
+    const char *path, int rc, struct lf_error *error);
+
 struct fuzz_bench {
 	const char *path; /* input */
 	unsigned seconds;

@@ -33,6 +33,7 @@ xlfork_libxlfork_la_SOURCES = \
 	xlfork/domain_table.c \
 	xlfork/domain_table.h \
 	xlfork/fuzz_bench.c \
+	xlfork/fuzz_covered.c \
 	xlfork/fuzz_modes.c \
 	xlfork/fuzz_modes.h \
 	xlfork/fuzz_probes.c \

@@ -314,3 +314,9 @@ cover_block_unprobed(const struct cover *cover)
 {
 	return ((const struct cover_block_watch *)cover)->unprobed;
 }
+
+bool
+cover_block_probed(const struct cover *cover, size_t block)
+{
+	return ((const struct cover_block_watch *)cover)->probe_of[block] >= 0;
+}

@@ -427,6 +427,50 @@ lf_fuzz_map(const struct lf_fuzz *fuzz, size_t *ret_bytes)
 	return fuzz->coverage != NULL ? fuzz->coverage->map : NULL;
 }
 
+/* NULL: coverage of another kind. */
+static const struct blocks *
+known_blocks(const struct lf_fuzz *fuzz)
+{
+	switch (fuzz->options.coverage) {
+	case LF_FUZZ_COVERAGE_BLOCK:
+		return cover_block_blocks(fuzz->coverage);
+	case LF_FUZZ_COVERAGE_EDGE:
+		return cover_edge_blocks(fuzz->coverage);
+	default:
+		return NULL;
+	}
+}
+
+size_t
+lf_fuzz_block_count(const struct lf_fuzz *fuzz)
+{
+	const struct blocks *blocks = known_blocks(fuzz);
+
+	return blocks != NULL ? blocks_count(blocks) : 0;
+}
+
+int
+lf_fuzz_block(const struct lf_fuzz *fuzz, size_t index,
+    struct lf_fuzz_block *ret_block, struct lf_error *error)
+{
+	bool edge = fuzz->options.coverage == LF_FUZZ_COVERAGE_EDGE;
+	const struct cover_block *block;
+
+	if (index >= lf_fuzz_block_count(fuzz))
+		return error_set(error, ERANGE,
+		    "there is no block %zu: the session knows %zu", index,
+		    lf_fuzz_block_count(fuzz));
+	block = blocks_get(known_blocks(fuzz), index);
+	*ret_block = (struct lf_fuzz_block){
+	    .start = block->start,
+	    .end = block->end,
+	    .watched = edge || cover_block_probed(fuzz->coverage, index),
+	    .executed = (edge ? cover_edge_seen(fuzz->coverage)
+			      : cover_block_seen(fuzz->coverage))[index] != 0,
+	};
+	return 0;
+}
+
 struct lf_domain *
 lf_fuzz_domain(const struct lf_fuzz *fuzz)
 {

@@ -74,6 +74,11 @@ row 1 "does not fit into the target's buffer of 65536" --program "$bugs" \
 row 1 "did not say (xlfork_consumed())" --program "$bugs" \
 	--prefix "$dir/hello" --input "$dir/hello"
 
+row 2 "--covered is for --input and --replay" --program "$bugs" \
+	--input "$dir/hello" --bench 1 --covered "$dir/covered"
+row 2 "--covered needs --coverage block or edge" --program "$bugs" \
+	--input "$dir/hello" --covered "$dir/covered"
+
 # A limit of instructions: refused where perf does not count a guest's; else
 # an endless loop ends by it.
 printf LOOP >"$dir/loop"
@@ -88,5 +93,25 @@ row 1 "harness: assertion failed: bytes[8] != '!'" --program "$bugs" \
 	--input "$dir/test"
 row 0 "executions_per_second" --program "$bugs" --input "$dir/hello" \
 	--bench 1 --workers 2 --json
+row 0 "harness: stop" --program "$bugs" --coverage block --range parse \
+	--input "$dir/hello" --covered "$dir/covered"
+row 0 "harness: stop" --program "$bugs" --coverage edge --range parse \
+	--input "$dir/hello" --covered "$dir/edges"
+
+# The same blocks, but for those where no probe fits.
+count=$((count + 1))
+sed -n 's/^# \(0x[0-9a-f]*\).*/\1/p' "$dir/covered" >"$dir/unseen"
+if grep -q '^0x.*# parse+' "$dir/covered" &&
+	diff <(grep '^0x' "$dir/covered") \
+		<(grep '^0x' "$dir/edges" | grep -vwFf "$dir/unseen") \
+		>"$dir/err"; then
+	echo "ok $count - --covered: block and edge coverage list the same"
+else
+	echo "not ok $count - --covered: block and edge coverage list the same"
+	sed 's/^/# /' "$dir/covered" "$dir/err"
+	failed=1
+fi
+row 0 "covered  " --program "$bugs" --coverage block \
+	--blocks "$dir/covered" --input "$dir/hello"
 echo "1..$count"
 exit $failed

@@ -269,6 +269,20 @@ LF_API int lf_fuzz_crash(struct lf_fuzz *fuzz,
 /* The coverage map and its size; NULL and 0 without. */
 LF_API uint8_t *lf_fuzz_map(const struct lf_fuzz *fuzz, size_t *ret_bytes);
 
+/* A basic block of the code that BLOCK or EDGE coverage is about. */
+struct lf_fuzz_block {
+	uint64_t start, end; /* guest-virtual, end behind it */
+	bool watched;  /* BLOCK: false where no probe fits: it is not seen */
+	bool executed; /* in any run of this session */
+};
+
+/* How many there are, in the order of their addresses; others have none. */
+LF_API size_t lf_fuzz_block_count(const struct lf_fuzz *fuzz);
+
+/* -ERANGE: there are not so many. */
+LF_API int lf_fuzz_block(const struct lf_fuzz *fuzz, size_t index,
+    struct lf_fuzz_block *ret_block, struct lf_error *error);
+
 /* The fork, to be looked into between runs. It belongs to the session. */
 LF_API struct lf_domain *lf_fuzz_domain(const struct lf_fuzz *fuzz);
 
