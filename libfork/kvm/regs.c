@@ -209,12 +209,19 @@ vcpu_set_sregs(
 		rc = vcpu_flush(vcpu, error);
 	if (rc < 0)
 		return rc;
-	if (vcpu->device->sregs2)
-		return vcpu_try(vcpu, KVM_SET_SREGS2, (void *)sregs,
+	if (vcpu->device->sregs2) {
+		rc = vcpu_try(vcpu, KVM_SET_SREGS2, (void *)sregs,
 		    "set system registers", error);
-	memcpy(&old, sregs, offsetof(struct kvm_sregs, interrupt_bitmap));
-	return vcpu_try(
-	    vcpu, KVM_SET_SREGS, &old, "set system registers", error);
+	} else {
+		memcpy(
+		    &old, sregs, offsetof(struct kvm_sregs, interrupt_bitmap));
+		rc = vcpu_try(
+		    vcpu, KVM_SET_SREGS, &old, "set system registers", error);
+	}
+	/* KVM tells the base after a run only; can_stage() needs it now. */
+	if (rc == 0)
+		vcpu->run->apic_base = sregs->apic_base;
+	return rc;
 }
 
 static int

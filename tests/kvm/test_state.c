@@ -8,6 +8,7 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -15,10 +16,14 @@
 #include "cpu/msr.h"
 #include "lib/microvm.h"
 
-#define EFER_SVME (1ULL << 12)
-#define MSR_PAT   0x277
+#define EFER_SVME         (1ULL << 12)
+#define MSR_PAT           0x277
+#define LAPIC_LDR         0xd0
 
-#define DONE      0xe6, MICRO_DONE_PORT
+#define APIC_BASE_X2APIC  (1ULL << 10)
+#define APIC_BASE_ENABLED (1ULL << 11)
+
+#define DONE              0xe6, MICRO_DONE_PORT
 #define CODE(...)                    \
 	.code = {__VA_ARGS__, DONE}, \
 	.len = sizeof((uint8_t[]){__VA_ARGS__, DONE})
@@ -487,6 +492,51 @@ Test(state, timers_are_the_guests_but_not_kvms)
 	    "%s", error.message);
 	cpu_state_free(state);
 	cpu_state_free(found);
+	microvm_done(&micro);
+}
+
+/*
+ * A LAPIC is loaded under the APIC base that its registers are laid out for,
+ * also when the base was changed since the vCPU ran.
+ */
+static void
+check_base(struct microvm *micro, uint64_t base)
+{
+	static const uint8_t done[] = {DONE};
+	struct vcpu *vcpu = vm_vcpu(micro->vm, 0);
+	struct cpu_state *state;
+	struct cpu_sregs other;
+	struct lf_error error;
+	struct lf_exit exit;
+
+	microvm_code(micro, done, sizeof(done));
+	microvm_start(micro, 0, 3, 0);
+	state = take(vcpu);
+	cpu_lapic_write(&state->lapic, LAPIC_LDR, 0x05000000);
+	load(vcpu, CPU_GROUP_ALL, state);
+	microvm_run(micro, 0, &exit);
+	load(vcpu, CPU_GROUP_ALL, state);
+
+	other = state->sregs;
+	other.apic_base = base;
+	cr_assert_eq(
+	    vcpu_set_sregs(vcpu, &other, &error), 0, "%s", error.message);
+	load(vcpu, CPU_GROUP_ALL, state);
+	microvm_run(micro, 0, &exit);
+	cr_assert_eq(vcpu_state_verify(vcpu, CPU_GROUP_LAPIC, state, &error), 0,
+	    "base was 0x%" PRIx64 ": %s", base, error.message);
+	cpu_state_free(state);
+}
+
+Test(state, a_lapic_is_loaded_under_its_own_base)
+{
+	struct microvm micro;
+
+	if (microvm_why_not()[0] != '\0')
+		cr_skip_test("%s", microvm_why_not());
+	microvm_init(&micro, &recipe);
+	check_base(&micro, 0xfee00900 | APIC_BASE_X2APIC);
+	check_base(&micro, 0xfee00900 & ~APIC_BASE_ENABLED);
 	microvm_done(&micro);
 }
 
