@@ -80,7 +80,7 @@ wait_for_quiet(struct lf_pool *pool)
 		uint64_t takes = pool->takes;
 		struct timespec until;
 
-		clock_gettime(CLOCK_REALTIME, &until);
+		clock_gettime(CLOCK_MONOTONIC, &until);
 		until.tv_nsec += QUIET_MS * 1000000L;
 		if (until.tv_nsec >= 1000000000L) {
 			until.tv_sec++;
@@ -138,6 +138,18 @@ pool_main(void *opaque)
 	return NULL;
 }
 
+/* Nobody who sets the host's clock is to make the thread wait for hours. */
+static void
+init_wanted(pthread_cond_t *wanted)
+{
+	pthread_condattr_t attr;
+
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(wanted, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
 int
 lf_pool_new(unsigned depth, struct lf_pool **ret_pool, struct lf_error *error)
 {
@@ -154,7 +166,7 @@ lf_pool_new(unsigned depth, struct lf_pool **ret_pool, struct lf_error *error)
 		return error_nomem(error);
 	pool->depth = depth;
 	pthread_mutex_init(&pool->lock, NULL);
-	pthread_cond_init(&pool->wanted, NULL);
+	init_wanted(&pool->wanted);
 	pthread_cond_init(&pool->full, NULL);
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, STACK_SIZE);
