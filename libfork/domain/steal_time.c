@@ -38,10 +38,10 @@ clear_mark(const struct cpu_state *state, const struct memory_view *view,
 			 : 0;
 }
 
-/* `*ret_image` stays NULL when nothing is marked. */
-static int
-make_image(struct lf_snapshot *snapshot, struct cpu_state *const *states,
-    struct ram_image **ret_image, struct lf_error *error)
+int
+steal_time_clear_preempted(struct lf_snapshot *snapshot,
+    struct cpu_state *const *states, struct ram_image **ret_image,
+    struct lf_error *error)
 {
 	cleanup(ram_image_unref_p) struct ram_image *image = NULL;
 	cleanup(memory_view_free_p) struct memory_view *view = NULL;
@@ -49,6 +49,8 @@ make_image(struct lf_snapshot *snapshot, struct cpu_state *const *states,
 	unsigned i;
 	int rc;
 
+	if (snapshot->vcpu_count < 2)
+		return 0;
 	rc = snapshot_image(snapshot, &image, error);
 	if (rc == 0)
 		rc = memory_view_new(
@@ -62,23 +64,4 @@ make_image(struct lf_snapshot *snapshot, struct cpu_state *const *states,
 		rc = delta_freeze(view, &set, ret_image, error);
 	dirty_set_done(&set);
 	return rc;
-}
-
-int
-steal_time_clear_preempted(struct lf_snapshot *snapshot,
-    struct cpu_state *const *states, struct lf_error *error)
-{
-	struct ram_image *image = NULL;
-	int rc;
-
-	if (snapshot->vcpu_count < 2)
-		return 0;
-	rc = make_image(snapshot, states, &image, error);
-	if (rc < 0 || image == NULL)
-		return rc;
-	pthread_mutex_lock(&snapshot->lock);
-	ram_image_unref(snapshot->image);
-	snapshot->image = image;
-	pthread_mutex_unlock(&snapshot->lock);
-	return 0;
 }

@@ -18,12 +18,14 @@ struct cpu_state;
  * runs the vCPU again (Documentation/virt/kvm/x86/msr.rst, MSR_KVM_STEAL_TIME;
  * kvm_flush_tlb_multi() of Linux). In the memory of a parent that was stopped
  * all vCPUs are marked, and its forks' KVM is not told of the areas: a fork
- * would use stale translations, and corrupt its memory. This gives the
- * snapshot an image, with a delta, in which no vCPU of `states` (one for each)
- * is marked; nothing happens with a single vCPU. To a KVM that is told of the
- * areas this is no news, it clears the mark itself.
+ * would use stale translations, and corrupt its memory. This makes the
+ * snapshot's image anew, with a delta, so that no vCPU of `states` (one for
+ * each) is marked. `*ret_image` stays as it is with a single vCPU, and when
+ * none is marked. To a KVM that is told of the areas this is no news, it
+ * clears the mark itself.
  */
 int steal_time_clear_preempted(struct lf_snapshot *snapshot,
-    struct cpu_state *const *states, struct lf_error *error);
+    struct cpu_state *const *states, struct ram_image **ret_image,
+    struct lf_error *error);
 
 #endif

@@ -10,6 +10,7 @@
 
 #include <libfork/domain_config.h>
 
+#include "base/cleanup.h"
 #include "base/error.h"
 #include "base/sys.h"
 #include "cpu/msr.h"
@@ -27,6 +28,8 @@
 
 /* QEMU's own start is the most of it. */
 #define PROBE_TIMEOUT_MS 30000
+
+DEFINE_CLEANUP(struct ram_image *, ram_image_unref);
 
 struct vcpu_import {
 	struct lf_snapshot *snapshot;
@@ -277,6 +280,7 @@ int
 vcpu_import_finish(
     struct vcpu_import *import, const struct vm *vm, struct lf_error *error)
 {
+	cleanup(ram_image_unref_p) struct ram_image *image = NULL;
 	struct lf_snapshot *snapshot = import->snapshot;
 	struct cpu_state **states =
 	    sys.calloc(snapshot->vcpu_count, sizeof(struct cpu_state *));
@@ -288,13 +292,10 @@ vcpu_import_finish(
 	for (i = 0; i < snapshot->vcpu_count && rc == 0; i++)
 		rc = import_one(import, vm_vcpu(vm, i), i, &states[i], error);
 	if (rc == 0)
-		rc = steal_time_clear_preempted(snapshot, states, error);
-	if (rc == 0) {
-		pthread_mutex_lock(&snapshot->lock);
-		if (snapshot->vcpus == NULL)
-			snapshot->vcpus = take_ptr(states);
-		pthread_mutex_unlock(&snapshot->lock);
-	}
+		rc =
+		    steal_time_clear_preempted(snapshot, states, &image, error);
+	if (rc == 0)
+		snapshot_add_imported(snapshot, &states, &image);
 	free_states(states, snapshot->vcpu_count);
 	return rc;
 }

@@ -136,6 +136,23 @@ snapshot_add_vcpu(struct lf_snapshot *snapshot, struct cpu_state *state,
 	return 0;
 }
 
+void
+snapshot_add_imported(struct lf_snapshot *snapshot, struct cpu_state ***states,
+    struct ram_image **image)
+{
+	pthread_mutex_lock(&snapshot->lock);
+	if (snapshot->vcpus == NULL) {
+		if (*image != NULL) {
+			ram_image_unref(snapshot->image);
+			snapshot->image = take_ptr(*image);
+		}
+		/* Who sees them without the lock needs no import. */
+		__atomic_store_n(
+		    &snapshot->vcpus, take_ptr(*states), __ATOMIC_RELEASE);
+	}
+	pthread_mutex_unlock(&snapshot->lock);
+}
+
 unsigned
 lf_snapshot_refs(const struct lf_snapshot *snapshot)
 {

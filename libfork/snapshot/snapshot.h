@@ -86,4 +86,13 @@ int snapshot_image(struct lf_snapshot *snapshot, struct ram_image **ret_image,
 int snapshot_add_vcpu(struct lf_snapshot *snapshot, struct cpu_state *state,
     struct lf_error *error);
 
+/*
+ * Adds what somebody read from the stream: the states of all vCPUs, and the
+ * image that goes with them unless it is NULL. Of several forks that did so at
+ * the same time the first one counts: forks share pages, and probes, by the
+ * image. What was taken is NULL afterwards.
+ */
+void snapshot_add_imported(struct lf_snapshot *snapshot,
+    struct cpu_state ***states, struct ram_image **image);
+
 #endif

@@ -65,51 +65,96 @@ mark_of(const struct lf_snapshot *snapshot, unsigned vcpu)
 	return mark;
 }
 
+/* What an import does with the areas; the states are the snapshot's own. */
+static int
+clear(struct lf_snapshot *snapshot, struct ram_image **ret_image)
+{
+	*ret_image = NULL;
+	return steal_time_clear_preempted(
+	    snapshot, snapshot->vcpus, ret_image, &error);
+}
+
+/* The snapshot as before an import, the states as one has read them. */
+static struct cpu_state **
+take_states(struct lf_snapshot *snapshot)
+{
+	struct cpu_state **states = snapshot->vcpus;
+
+	snapshot->vcpus = NULL;
+	return states;
+}
+
 Test(steal_time, no_vcpu_of_a_snapshot_is_preempted)
 {
 	struct lf_snapshot *snapshot = snapshot_of(4);
+	struct cpu_state **states;
+	struct ram_image *image;
 
-	cr_assert_eq(
-	    steal_time_clear_preempted(snapshot, snapshot->vcpus, &error), 0,
-	    "%s", error.message);
+	cr_assert_eq(clear(snapshot, &image), 0, "%s", error.message);
+	cr_assert_not_null(image);
+	states = take_states(snapshot);
+	snapshot_add_imported(snapshot, &states, &image);
+	cr_assert_null(image);
+	cr_assert_null(states);
 	cr_assert_eq(mark_of(snapshot, 0), 0);
 	cr_assert_eq(mark_of(snapshot, 1), 0);
 	cr_assert_eq(mark_of(snapshot, 2), 1, "it is not in use");
 	cr_assert_eq(snapshot->image->run_count, 1);
 	/* Nothing is left to be done. */
-	cr_assert_eq(
-	    steal_time_clear_preempted(snapshot, snapshot->vcpus, &error), 0);
-	cr_assert_eq(snapshot->image->run_count, 1);
+	cr_assert_eq(clear(snapshot, &image), 0);
+	cr_assert_null(image);
+	lf_snapshot_unref(snapshot);
+}
+
+Test(steal_time, of_two_imports_at_once_the_first_counts)
+{
+	struct lf_snapshot *snapshot = snapshot_of(3);
+	struct cpu_state *second_states[3] = {NULL}, **second = second_states;
+	struct cpu_state **states, **first;
+	struct ram_image *image, *other, *counts;
+
+	cr_assert_eq(clear(snapshot, &image), 0, "%s", error.message);
+	cr_assert_eq(clear(snapshot, &other), 0, "%s", error.message);
+	counts = image;
+	first = states = take_states(snapshot);
+	snapshot_add_imported(snapshot, &states, &image);
+	snapshot_add_imported(snapshot, &second, &other);
+	cr_assert_eq(snapshot->image, counts);
+	cr_assert_eq(snapshot->vcpus, first);
+	cr_assert_not_null(other);
+	cr_assert_not_null(second);
+	ram_image_unref(other);
 	lf_snapshot_unref(snapshot);
 }
 
 Test(steal_time, nobody_asks_whether_the_only_vcpu_is_preempted)
 {
 	struct lf_snapshot *snapshot = snapshot_of(1);
+	struct ram_image *image;
 
-	cr_assert_eq(
-	    steal_time_clear_preempted(snapshot, snapshot->vcpus, &error), 0);
+	cr_assert_eq(clear(snapshot, &image), 0);
+	cr_assert_null(image);
 	cr_assert_eq(mark_of(snapshot, 0), 1);
-	cr_assert_eq(snapshot->image->run_count, 0);
 	lf_snapshot_unref(snapshot);
 }
 
 Test(steal_time, every_failed_call_leaves_the_snapshot_as_it_was)
 {
 	struct lf_snapshot *snapshot = snapshot_of(3);
+	struct ram_image *image;
 
 	/* Read once; without, there is a default. */
 	memory_view_mappings_max();
 	FAULT_LOOP(fault)
 	{
-		int rc = steal_time_clear_preempted(
-		    snapshot, snapshot->vcpus, &error);
+		int rc = clear(snapshot, &image);
 
 		fault_end(&fault);
 		cr_assert_eq(rc < 0, fault.hit, "%s", fault.name);
-		cr_assert_eq(mark_of(snapshot, 0), fault.hit ? 1 : 0);
-		cr_assert_eq(fault_open_descriptors(),
-		    fault.descriptors + (fault.hit ? 0 : 1));
+		cr_assert_eq(image == NULL, fault.hit);
+		cr_assert_eq(mark_of(snapshot, 0), 1);
+		ram_image_unref(image);
+		cr_assert_eq(fault_open_descriptors(), fault.descriptors);
 	}
 	lf_snapshot_unref(snapshot);
 }
