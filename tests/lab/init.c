@@ -13,6 +13,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/kvm.h>
 #include <net/if.h>
 #include <poll.h>
 #include <stdarg.h>
@@ -283,6 +284,45 @@ wait_for(pid_t command, int out, int error, int port)
 	}
 }
 
+static int
+kvm_object(int fd, unsigned long request, unsigned long argument)
+{
+	int object = ioctl(fd, request, argument);
+
+	if (object < 0)
+		die("KVM call 0x%lx", request);
+	return object;
+}
+
+/*
+ * KVM patches the kernel's text when the first VM comes and when the last one
+ * goes (preempt_notifier_key, in the scheduler), and likewise for the first and
+ * the last vCPU without a local APIC, with one disabled by software, with one
+ * disabled by hardware. TCG sometimes keeps a translation of the breakpoint
+ * that stands there meanwhile: the other processor then takes it for ever. So
+ * one of each lives as long as the lab, and nothing is patched.
+ */
+static void
+hold_kvm_static_keys(void)
+{
+	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	struct kvm_sregs sregs;
+	int vm, vcpu;
+
+	if (kvm < 0)
+		return; /* no SVM: the command will see it */
+	vm = kvm_object(kvm, KVM_CREATE_VM, 0);
+	kvm_object(vm, KVM_CREATE_VCPU, 0);
+
+	vm = kvm_object(kvm, KVM_CREATE_VM, 0);
+	kvm_object(vm, KVM_CREATE_IRQCHIP, 0);
+	kvm_object(vm, KVM_CREATE_VCPU, 0); /* its APIC begins disabled */
+	vcpu = kvm_object(vm, KVM_CREATE_VCPU, 1);
+	kvm_object(vcpu, KVM_GET_SREGS, (unsigned long)&sregs);
+	sregs.apic_base &= ~(1ULL << 11); /* enable bit of IA32_APIC_BASE */
+	kvm_object(vcpu, KVM_SET_SREGS, (unsigned long)&sregs);
+}
+
 int
 main(void)
 {
@@ -296,6 +336,7 @@ main(void)
 	mount_on("devtmpfs", "devtmpfs", "/dev", 0, NULL);
 	for (size_t i = 0; i < sizeof(modules) / sizeof(modules[0]); i++)
 		load_module(modules[i]);
+	hold_kvm_static_keys();
 	mount_on("virtiofs", "root", "/lower", MS_RDONLY, NULL);
 	dir = kernel_word("lab.dir");
 	argv = read_strings(dir, "argv");
