@@ -17,6 +17,7 @@
 #include "cpu/state.h"
 #include "domain/backend.h"
 #include "domain/gang.h"
+#include "domain/worker.h"
 #include "kvm/vm.h"
 #include "memory/dirty_set.h"
 #include "memory/view.h"
@@ -50,7 +51,7 @@ struct kvm_domain {
 
 	/* Running in the background (kvm_run.c). */
 	bool background;
-	pthread_t thread;
+	struct worker worker;
 	atomic_int event_fd; /* -1 until somebody asks for it */
 	atomic_bool finished;
 	struct lf_exit exit;

@@ -15,8 +15,6 @@
 #include "kvm/ring.h"
 #include "kvm/vcpu.h"
 
-#define BACKGROUND_STACK_BYTES (128UL << 10)
-
 /* --- one round --- */
 
 static bool
@@ -215,42 +213,37 @@ ring_bell(struct kvm_domain *kvm)
 	}
 }
 
-static void *
-background_main(void *opaque)
+static void
+run_in_background(void *opaque)
 {
 	struct kvm_domain *kvm = opaque;
 
 	kvm->rc = run(kvm, &kvm->exit, &kvm->error);
 	atomic_store(&kvm->finished, true);
 	ring_bell(kvm);
-	return NULL;
 }
 
 int
 kvm_backend_unpause(struct lf_domain *domain, struct lf_error *error)
 {
 	struct kvm_domain *kvm = domain->impl;
-	pthread_attr_t attr;
-	int r;
+	int rc;
 
 	atomic_store(&kvm->finished, false);
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, BACKGROUND_STACK_BYTES);
-	r = sys.pthread_create(&kvm->thread, &attr, background_main, kvm);
-	pthread_attr_destroy(&attr);
-	if (r != 0)
-		return error_sys(error, r, "cannot start a thread");
+	rc = worker_begin(&kvm->worker, error);
+	if (rc < 0)
+		return rc;
 	kvm->background = true;
 	return 0;
 }
 
-/* Joins the thread and sets the state that its run led to. */
+/* Waits for the run and sets the state that it led to. */
 static void
 finish_background(struct kvm_domain *kvm)
 {
 	char words[160] = "";
 
-	pthread_join(kvm->thread, NULL);
+	worker_wait(&kvm->worker);
 	kvm->background = false;
 	if (kvm->rc < 0) {
 		domain_set_state(
@@ -324,6 +317,7 @@ kvm_run_start(struct kvm_domain *kvm, struct lf_error *error)
 	unsigned i;
 
 	atomic_store(&kvm->event_fd, -1);
+	worker_init(&kvm->worker, run_in_background, kvm);
 	for (i = 0; i < kvm->vcpu_count; i++)
 		vcpus[i] = vm_vcpu(kvm->vm, i);
 	return gang_init(
@@ -335,6 +329,7 @@ kvm_run_done(struct kvm_domain *kvm)
 {
 	if (kvm->background)
 		kvm_backend_pause(kvm->domain, NULL);
+	worker_done(&kvm->worker);
 	gang_done(&kvm->gang);
 	close_fd(atomic_load(&kvm->event_fd));
 }

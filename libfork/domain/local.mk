@@ -16,7 +16,9 @@ libfork_sources += \
 	libfork/domain/steal_time.c \
 	libfork/domain/steal_time.h \
 	libfork/domain/vcpu_stream.c \
-	libfork/domain/vcpu_stream.h
+	libfork/domain/vcpu_stream.h \
+	libfork/domain/worker.c \
+	libfork/domain/worker.h
 
 # The qemu backend.
 libfork_sources += \

@@ -347,6 +347,7 @@ Test(engine, an_access_that_nobody_answers_is_made_again)
 
 Test(engine, policies_ignore_and_crash)
 {
+	useconds_t wait_us = 500;
 	struct lf_fork_options options;
 	struct lf_snapshot *snapshot;
 	struct lf_domain *domain;
@@ -367,11 +368,12 @@ Test(engine, policies_ignore_and_crash)
 
 	options.io_policy = LF_IO_IGNORE;
 	domain = engine_fork_with(snapshot, &options);
-	do {
+	while (engine_word(domain, MICRO_DATA) == 0) {
+		cr_assert_lt(wait_us, 1000000);
 		OK(lf_domain_unpause(domain, &error));
-		usleep(1000);
+		usleep(wait_us *= 2);
 		OK(lf_domain_pause(domain, &error));
-	} while (engine_word(domain, MICRO_DATA) == 0);
+	}
 	cr_assert_eq(engine_word(domain, MICRO_DATA), 0xff);
 	lf_domain_free(domain);
 

@@ -62,6 +62,11 @@ tests_unit_test_fork_stream_LDADD = tests/lib/libtest.la $(test_libs)
 unit_tests += tests/unit/test_gang
 tests_unit_test_gang_CPPFLAGS = $(test_cppflags)
 tests_unit_test_gang_LDADD = tests/lib/libtest.la $(test_libs)
+
+unit_tests += tests/unit/test_worker
+tests_unit_test_worker_CPPFLAGS = $(test_cppflags)
+tests_unit_test_worker_LDADD = tests/lib/libtest.la $(test_libs)
+
 unit_tests += tests/unit/test_forkd_change
 tests_unit_test_forkd_change_CPPFLAGS = $(test_cppflags) $(EVENT_CFLAGS)
 tests_unit_test_forkd_change_LDADD = forkd/libforkd.la tests/lib/libtest.la $(test_libs)

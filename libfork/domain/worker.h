@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * One thread that does one task at a time for its owner and lives from the
+ * first task to worker_done(). A vCPU wants to be run by the same thread each
+ * time: for another one, KVM before Linux 6.12 waits for an RCU grace period
+ * at the beginning of KVM_RUN (kvm_vcpu_ioctl(), virt/kvm/kvm_main.c), some 10
+ * milliseconds.
+ */
+#ifndef DOMAIN_WORKER_H
+#define DOMAIN_WORKER_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include <libfork/error.h>
+
+typedef void worker_fn(void *opaque);
+
+struct worker {
+	worker_fn *fn;
+	void *opaque;
+	pthread_t thread;
+	bool started;
+
+	pthread_mutex_t lock; /* the two below */
+	pthread_cond_t changed;
+	bool busy;
+	bool quit;
+};
+
+/* Starts no thread yet. `fn` is what the thread does with `opaque`. */
+void worker_init(struct worker *worker, worker_fn *fn, void *opaque);
+
+/*
+ * Begins the task; the one before must have been waited for. An error is that
+ * the thread cannot be started: nothing was begun then, and it can be tried
+ * again.
+ */
+int worker_begin(struct worker *worker, struct lf_error *error);
+
+/* Returns when the task has ended; at once if none was begun. */
+void worker_wait(struct worker *worker);
+
+/* Waits for the task, ends the thread. One of zeros is left alone. */
+void worker_done(struct worker *worker);
+
+#endif
