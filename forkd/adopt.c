@@ -36,6 +36,7 @@ take_over(struct domain *domain, const json_t *described)
 	const char *reason =
 	    json_string_value(json_object_get(described, "reason"));
 
+	domain->established = true;
 	change_adopt(domain, described);
 	if (json_is_true(json_object_get(described, "ended"))) {
 		life_destroy(domain->owner, domain, "poweroff", NULL, NULL);
@@ -44,6 +45,15 @@ take_over(struct domain *domain, const json_t *described)
 	life_report(domain, control_state_parse(state),
 	    reason != NULL ? reason : "", described);
 	change_launch_wanted(domain);
+}
+
+/* It may live in another's process all the same: that is told to end it. */
+static void
+remove_unready(struct domain *domain)
+{
+	daemon_log("domain %u ('%s') was not ready yet and is removed",
+	    domain->id, domain->config->name);
+	life_destroy(domain->owner, domain, "failed", NULL, NULL);
 }
 
 static void
@@ -64,6 +74,10 @@ on_described(void *opaque, const struct lf_error *error, json_t *result,
 	if (error != NULL && error->code == -ENOMEM) {
 		/* It was not asked at all. What is on record has to do. */
 		daemon_log_error(error);
+		return;
+	}
+	if (error != NULL && domain->host != 0 && !domain->established) {
+		remove_unready(domain);
 		return;
 	}
 	if (error != NULL && domain->host != 0) {
@@ -146,13 +160,16 @@ adopt_domain(
 	rc = life_watch(daemon, domain, error);
 	if (rc < 0)
 		return rc;
-	if (!domain->established) {
-		daemon_log("domain %u ('%s') was not ready yet and is removed",
-		    domain->id, domain->config->name);
-		life_destroy(daemon, domain, "failed", NULL, NULL);
+	host = registry_host(domain);
+	/*
+	 * One that lives in another's process may be ready, and somebody may
+	 * have been told so: that process knows.
+	 */
+	if (!domain->established &&
+	    (domain->host == 0 || host == NULL || host->link == NULL)) {
+		remove_unready(domain);
 		return 0;
 	}
-	host = registry_host(domain);
 	if (host == NULL || host->process.pidfd < 0) {
 		process_kill(&domain->qemu);
 		life_crash(domain, "its domain process is gone");

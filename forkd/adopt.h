@@ -13,7 +13,8 @@ struct domain;
 
 /*
  * Takes a domain over: connects to its process, or finds out that it is dead.
- * A domain that was not established is removed. A failure is ours, not the
+ * A domain that was not established is removed, unless it lives in
+ * another's process that knows it. A failure is ours, not the
  * domain's, which goes on: another forkd may try again. The domain in whose
  * process it lives has to be adopted before it.
  */

@@ -55,11 +55,37 @@ fail(struct birth *birth)
 }
 
 static void
+save(const struct domain *domain)
+{
+	struct lf_error error;
+
+	if (registry_save(domain, &error) < 0)
+		daemon_log_error(&error);
+}
+
+/*
+ * A fork that lives in another's process is put on record as ready after its
+ * maker was told: killed in between, the next forkd asks that process.
+ */
+static void
+hand_over(struct birth *birth, struct domain *domain)
+{
+	struct registry *registry = domain->registry;
+	bool hosted = domain->host != 0;
+
+	if (!hosted)
+		save(domain);
+	birth->done(birth->opaque, domain, NULL);
+	domain = registry_find_id(registry, birth->id);
+	if (hosted && domain != NULL && !domain->doomed)
+		save(domain);
+}
+
+static void
 succeed(struct birth *birth)
 {
 	struct daemon *daemon = birth->daemon;
 	struct domain *domain = registry_find_id(&daemon->registry, birth->id);
-	struct lf_error error;
 
 	if (domain == NULL || domain->doomed) {
 		error_set(&birth->error, EIO,
@@ -73,14 +99,12 @@ succeed(struct birth *birth)
 	if (strcmp(domain->reason, REGISTRY_STARTING) == 0)
 		domain->reason[0] = '\0';
 	registry_release_overlays(domain, daemon->overlay_dir);
-	if (registry_save(domain, &error) < 0)
-		daemon_log_error(&error);
 	daemon_event(daemon, "DOMAIN_CREATED", domain,
 	    json_pack("{s:s, s:o*}", "state", control_state_name(domain->state),
 		"parent",
 		birth->parent != 0 ? json_integer(birth->parent) : NULL));
 	change_launch_wanted(domain);
-	birth->done(birth->opaque, domain, NULL);
+	hand_over(birth, domain);
 	free(birth);
 }
 
@@ -119,13 +143,12 @@ begin(struct birth *birth, struct lf_domain_config *take_config,
 	int rc;
 
 	rc = registry_add(&birth->daemon->registry, take_config, birth->parent,
-	    &domain, error);
+	    host, &domain, error);
 	if (rc < 0)
 		return rc;
 	birth->id = domain->id;
-	if (host != NULL)
-		rc = life_host(birth->daemon, domain, host, error);
-	else
+	domain->owner = birth->daemon;
+	if (host == NULL)
 		rc = life_start(birth->daemon, domain, error);
 	if (rc == 0)
 		*ret_domain = domain;
@@ -286,7 +309,8 @@ fork_here(struct birth *birth, struct domain *parent, json_t *take_options,
 
 	rc = derive_config(birth->daemon, parent, &config, error);
 	if (rc == 0)
-		rc = begin(birth, config, parent, &domain, error);
+		rc =
+		    begin(birth, config, registry_host(parent), &domain, error);
 	if (rc < 0) {
 		json_decref(take_options);
 		return rc;

@@ -35,7 +35,7 @@ struct domain {
 	char reason[256]; /* why it is paused or crashed; "" */
 	/*
 	 * False until it was booted or forked once. Such a domain is not
-	 * adopted but removed.
+	 * adopted but removed, unless the process that hosts it has it.
 	 */
 	bool established;
 	bool marked;         /* a walk over the registry uses it, for itself */

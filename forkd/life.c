@@ -463,18 +463,6 @@ life_start(struct daemon *daemon, struct domain *domain, struct lf_error *error)
 	return life_link(daemon, domain, take_fd(&ours), error);
 }
 
-int
-life_host(struct daemon *daemon, struct domain *domain,
-    const struct domain *parent, struct lf_error *error)
-{
-	const struct domain *host = registry_host((struct domain *)parent);
-
-	domain->owner = daemon;
-	domain->device_model = false;
-	domain->host = host != NULL ? host->id : parent->id;
-	return registry_save(domain, error);
-}
-
 /* --- the end --- */
 
 static void

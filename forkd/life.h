@@ -21,13 +21,6 @@ int life_start(
     struct daemon *daemon, struct domain *domain, struct lf_error *error);
 
 /*
- * A fork that will live in the process in which its parent lives: on record,
- * no process is started.
- */
-int life_host(struct daemon *daemon, struct domain *domain,
-    const struct domain *parent, struct lf_error *error);
-
-/*
  * Asks the process that the domain lives in (takes the arguments; NULL: none),
  * in its name; `done` is called once, at once when there is no process.
  */

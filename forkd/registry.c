@@ -136,32 +136,31 @@ insert(struct registry *registry, struct domain *domain)
 	registry->count++;
 }
 
-static int
-take_id(struct registry *registry, unsigned *ret_id, struct lf_error *error)
+/*
+ * A domain's directory tells the next forkd which ids are taken; this file
+ * does when the directory goes. A failure is made up for at the next end of a
+ * domain.
+ */
+static void
+save_next_id(struct registry *registry, unsigned gone)
 {
 	cleanup_free char *path = rundir_path("%s/next-id", registry->run_dir);
-	json_t *value;
-	int rc;
+	json_t *value =
+	    json_pack("{s:I}", "next-id", (json_int_t)registry->next_id);
+	struct lf_error ignored;
 
-	if (path == NULL)
-		return error_nomem(error);
-	value =
-	    json_pack("{s:I}", "next-id", (json_int_t)registry->next_id + 1);
-	rc = value == NULL ? error_nomem(error)
-			   : rundir_write_json(path, value, error);
+	if (gone >= registry->saved_id && path != NULL && value != NULL &&
+	    rundir_write_json(path, value, &ignored) == 0)
+		registry->saved_id = registry->next_id;
 	json_decref(value);
-	if (rc < 0)
-		return rc;
-	*ret_id = registry->next_id++;
-	return 0;
 }
 
 int
 registry_add(struct registry *registry, struct lf_domain_config *take_config,
-    unsigned parent, struct domain **ret_domain, struct lf_error *error)
+    unsigned parent, const struct domain *host, struct domain **ret_domain,
+    struct lf_error *error)
 {
 	cleanup(domain_free_p) struct domain *domain = NULL;
-	unsigned id = 0;
 	int rc;
 
 	rc = registry_check_name(registry, take_config->name, error);
@@ -169,19 +168,21 @@ registry_add(struct registry *registry, struct lf_domain_config *take_config,
 		rc = error_set(error, ENOSPC,
 		    "there are %u domains already, more are not allowed",
 		    registry->count);
-	if (rc == 0)
-		rc = take_id(registry, &id, error);
 	if (rc < 0) {
 		lf_domain_config_free(take_config);
 		return rc;
 	}
-	domain = domain_new(registry, id);
+	domain = domain_new(registry, registry->next_id++);
 	if (domain == NULL) {
 		lf_domain_config_free(take_config);
 		return error_nomem(error);
 	}
 	domain->config = take_config;
 	domain->parent = parent;
+	if (host != NULL) {
+		domain->device_model = false;
+		domain->host = host->id;
+	}
 	domain->created = time(NULL);
 	snprintf(domain->reason, sizeof(domain->reason), REGISTRY_STARTING);
 	rc = rundir_make(domain->dir, registry->dir_mode, false, error);
@@ -216,7 +217,7 @@ registry_load(struct registry *registry,
 		    json_integer_value(json_object_get(value, "next-id"));
 
 		if (next > 0 && next < INT32_MAX)
-			registry->next_id = (unsigned)next;
+			registry->next_id = registry->saved_id = (unsigned)next;
 		json_decref(value);
 	}
 	rc = registry_file_ids(registry->run_dir, &ids, &count, error);
@@ -240,6 +241,7 @@ registry_load(struct registry *registry,
 		if (rc < 0) {
 			rc = 0;
 			report(&why);
+			save_next_id(registry, ids[i]);
 			rundir_remove_tree(domain->dir);
 			continue;
 		}
@@ -260,6 +262,7 @@ registry_remove(struct domain *domain)
 		at = &(*at)->next;
 	*at = domain->next;
 	registry->count--;
+	save_next_id(registry, domain->id);
 	/* The file goes last: killed in between, the next forkd goes on. */
 	for (i = 0; i < domain->overlays.count; i++)
 		unlink(domain->overlays.path[i]);

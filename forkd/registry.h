@@ -29,7 +29,8 @@ struct registry {
 	struct domain *first;
 	unsigned count;
 	unsigned next_id;
-	bool closing; /* forkd ends and its domains go on */
+	unsigned saved_id; /* below it, ids are known to the next forkd */
+	bool closing;      /* forkd ends and its domains go on */
 };
 
 int registry_init(struct registry *registry, const char *run_dir,
@@ -38,11 +39,13 @@ void registry_done(struct registry *registry);
 
 /*
  * Adds a domain (takes the configuration) with a fresh id, its directory and
- * its file: paused, not established. -EEXIST: the name is taken.
+ * its file: paused, not established. It lives in the process of `host`, without
+ * a device model; NULL: in one of its own. -EEXIST: the name is taken.
  */
 int registry_add(struct registry *registry,
     struct lf_domain_config *take_config, unsigned parent,
-    struct domain **ret_domain, struct lf_error *error);
+    const struct domain *host, struct domain **ret_domain,
+    struct lf_error *error);
 
 /* Reads all files; domains that cannot be read are reported and skipped. */
 int registry_load(struct registry *registry,

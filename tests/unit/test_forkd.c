@@ -614,8 +614,8 @@ add(struct registry *registry, const char *name, unsigned parent)
 	struct domain *domain = NULL;
 	struct lf_error error;
 
-	cr_assert_eq(
-	    registry_add(registry, make_config(name), parent, &domain, &error),
+	cr_assert_eq(registry_add(registry, make_config(name), parent, NULL,
+			 &domain, &error),
 	    0, "%s", error.message);
 	return domain;
 }
@@ -688,7 +688,7 @@ Test(registry, names_are_unique_and_no_numbers)
 	for (i = 0; i < sizeof(bad_names) / sizeof(bad_names[0]); i++) {
 		cr_expect_eq(
 		    registry_add(&registry, make_config(bad_names[i].name), 0,
-			&domain, &error),
+			NULL, &domain, &error),
 		    bad_names[i].rc);
 		cr_expect_str_eq(error.message, bad_names[i].message);
 	}
@@ -715,7 +715,7 @@ Test(registry, a_failed_add_leaves_nothing)
 	{
 		int rc;
 
-		rc = registry_add(&registry, config, 0, &domain, &error);
+		rc = registry_add(&registry, config, 0, NULL, &domain, &error);
 		fault_end(&fault);
 		snprintf(path, sizeof(path), "%s/domains/%u", scratch,
 		    registry.next_id - 1);

@@ -80,7 +80,7 @@ open_scene(struct scene *s)
 	cr_assert_eq(
 	    registry_init(&s->daemon.registry, scratch, 0700, &error), 0);
 	cr_assert_eq(registry_add(&s->daemon.registry, make_config("one"), 7,
-			 &s->domain, &error),
+			 NULL, &s->domain, &error),
 	    0);
 	s->domain->owner = &s->daemon;
 	s->domain->established = true;

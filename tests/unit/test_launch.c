@@ -325,8 +325,8 @@ open_scene(struct scene *s, const char *qemu_img)
 	cr_assert_eq(lf_domain_config_complete(config, &error), 0);
 	cr_assert_eq(
 	    registry_init(&s->daemon.registry, scratch, 0700, &error), 0);
-	cr_assert_eq(
-	    registry_add(&s->daemon.registry, config, 0, &s->domain, &error),
+	cr_assert_eq(registry_add(&s->daemon.registry, config, 0, NULL,
+			 &s->domain, &error),
 	    0);
 	s->domain->owner = &s->daemon;
 	cr_assert_eq(registry_add_file(
