@@ -5,16 +5,33 @@
 #include "forkd/domain_fork.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include <libfork/domain_config.h>
+#include <libfork/pool.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "forkd/domain_process.h"
 #include "forkd/fork_options.h"
 #include "forkd/hosted.h"
 #include "forkd/job.h"
 
+/* VMs made ahead for each kind of fork: some 200 KiB and two mappings each. */
+#define POOL_DEPTH 4
+
 /* --- making one --- */
+
+/* Forks go without a pool when there is no memory or thread for it. */
+static struct lf_pool *
+vm_pool(struct domain_process *p)
+{
+	struct lf_error error;
+
+	if (p->pool == NULL && lf_pool_new(POOL_DEPTH, &p->pool, &error) < 0)
+		fprintf(stderr, "%s\n", error.message);
+	return p->pool;
+}
 
 static int
 fork_frozen(struct job *job, struct hosted *fork, struct lf_error *error)
@@ -29,6 +46,7 @@ fork_frozen(struct job *job, struct hosted *fork, struct lf_error *error)
 	/* For the guest that probes the parent's CPU. */
 	options.launcher = &parent->launcher.lf;
 	options.name = json_string_value(job_argument(job, "name"));
+	options.pool = vm_pool(parent->process);
 	rc = fork_options_read(job_argument(job, "options"), &options, error);
 	if (rc == 0)
 		rc = lf_domain_freeze(parent->domain, &snapshot, error);

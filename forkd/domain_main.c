@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include <libfork/log.h>
+#include <libfork/pool.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -387,5 +388,6 @@ domain_process_main(unsigned id, unsigned adopt_within, uid_t forkd_uid)
 	p.over = true;
 	while (p.first != NULL)
 		hosted_remove(&p, p.first);
+	lf_pool_free(p.pool);
 	return 0;
 }

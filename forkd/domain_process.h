@@ -23,6 +23,7 @@
 struct hosted;
 struct job;
 struct lease;
+struct lf_pool;
 struct need;
 
 struct domain_process {
@@ -39,6 +40,8 @@ struct domain_process {
 	int origin;           /* our lease on the parent's snapshot; -1 */
 	struct lease *leases;
 	bool established; /* was booted or forked, and answered so */
+	/* VMs for the next forks, from the first one on; the worker's. */
+	struct lf_pool *pool;
 
 	/* Between the threads. */
 	pthread_mutex_t lock;
