@@ -18,8 +18,12 @@
 #include "forkd/registry.h"
 #include "forkd/role.h"
 
-/* How long an adopted domain process may take to answer. */
-#define DESCRIBE_MS 10000
+/*
+ * How long an adopted domain process may take to answer. It does so at once,
+ * but for a domain that is being launched or reset: that comes to its end
+ * first.
+ */
+#define DESCRIBE_MS 120000
 
 /* A question that the domain's end may come before. */
 struct question {
@@ -74,6 +78,7 @@ on_described(void *opaque, const struct lf_error *error, json_t *result,
 	if (error != NULL && error->code == -ENOMEM) {
 		/* It was not asked at all. What is on record has to do. */
 		daemon_log_error(error);
+		domain->launching = false;
 		return;
 	}
 	if (error != NULL && domain->host != 0 && !domain->established) {
@@ -103,6 +108,7 @@ ask(struct daemon *daemon, struct domain *domain, struct lf_error *error)
 	if (question == NULL)
 		return error_nomem(error);
 	*question = (struct question){daemon, domain->id};
+	change_adopt_begin(domain);
 	life_call(domain, ROLE_DESCRIBE, NULL, NULL, 0, DESCRIBE_MS,
 	    on_described, question);
 	return 0;

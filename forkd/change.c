@@ -187,6 +187,8 @@ begin_launch(struct change *change, struct domain *domain,
 	domain->launch_config = take_config;
 	domain->launching = true;
 	domain->wants_device_model = false;
+	/* A launch that waits for others may come to the next forkd's time. */
+	save(domain);
 	life_call(domain, ROLE_LAUNCH,
 	    json_pack("{s:o, s:b, s:o*}", "config", config, "paused", paused,
 		"devstate", devstate_fd >= 0 ? json_integer(0) : NULL),
@@ -295,6 +297,7 @@ change_prepare(struct domain *domain, change_done *done, void *opaque)
 		return;
 	}
 	domain->launching = true;
+	save(domain);
 	life_call(domain, ROLE_PREPARE, json_pack("{s:o}", "config", config),
 	    NULL, 0, CHANGE_MS, on_prepared, change);
 }
@@ -371,6 +374,21 @@ change_reset(
 
 /* --- adoption --- */
 
+/* It has no device model: they are of a launch that failed, or of one that
+ * waits and is ended. */
+static void
+drop_overlays(struct domain *domain)
+{
+	while (domain->overlays.count > 0)
+		registry_drop_overlay(domain, domain->overlays.path[0]);
+}
+
+void
+change_adopt_begin(struct domain *domain)
+{
+	domain->launching = domain->launch_config != NULL;
+}
+
 void
 change_adopt(struct domain *domain, const json_t *described)
 {
@@ -378,19 +396,19 @@ change_adopt(struct domain *domain, const json_t *described)
 	const char *backend =
 	    json_string_value(json_object_get(described, "backend"));
 
+	domain->launching = false;
 	domain->wants_device_model =
 	    json_is_true(json_object_get(described, "wants-device-model"));
-	if (domain->launch_config == NULL) {
+	if (domain->launch_config != NULL && backend != NULL &&
+	    strcmp(backend, "qemu") == 0)
+		commit_launch(domain);
+	else if (domain->device_model) {
 		/* A reset may have made some whose end nobody heard of. */
 		registry_release_overlays(domain, daemon->overlay_dir);
 		save(domain);
-		/* One that waits, and nobody knows with which files. */
-		if (!domain->device_model)
-			process_kill(&domain->qemu);
-		return;
-	}
-	if (backend != NULL && strcmp(backend, "qemu") == 0)
-		commit_launch(domain);
-	else
+	} else {
+		/* Also one that waits, and nobody knows with which files. */
 		forget_launch(domain);
+		drop_overlays(domain);
+	}
 }

@@ -44,7 +44,11 @@ void change_prepare(struct domain *domain, change_done *done, void *opaque);
 void change_reset(
     struct domain *domain, bool paused, change_done *done, void *opaque);
 
-/* What an adopted domain's process says of a launch that was under way. */
+/*
+ * An adopted domain, before and after its process was asked: a launch on record
+ * is under way until it has said what became of it.
+ */
+void change_adopt_begin(struct domain *domain);
 void change_adopt(struct domain *domain, const json_t *described);
 
 #endif

@@ -325,6 +325,15 @@ pages(struct job *job, struct lf_error *error)
 	return rc;
 }
 
+/* What there is to tell is known when the jobs before it are done. */
+static int
+describe(struct job *job, struct lf_error *error)
+{
+	(void)job;
+	(void)error;
+	return 0;
+}
+
 static int
 destroy(struct job *job, struct lf_error *error)
 {
@@ -350,6 +359,7 @@ static int (*const jobs[ROLE_COMMAND_COUNT])(
     [ROLE_RESET] = reset,
     [ROLE_REGISTERS] = registers,
     [ROLE_PAGES] = pages,
+    [ROLE_DESCRIBE] = describe,
     [ROLE_DESTROY] = destroy,
 };
 

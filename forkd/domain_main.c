@@ -111,6 +111,14 @@ answer(struct job *job)
 		    NULL, 0);
 }
 
+/* What is told of a domain meanwhile would not be true for long. */
+static bool
+changes_shape(enum role_command_id command)
+{
+	return command == ROLE_LAUNCH || command == ROLE_PREPARE ||
+	       command == ROLE_RESET;
+}
+
 static void
 on_job_done(struct domain_process *p, struct job *job)
 {
@@ -131,8 +139,12 @@ on_job_done(struct domain_process *p, struct job *job)
 	    job->request->peer != NULL)
 		p->established = true;
 	h->jobs--;
+	h->changes -= changes_shape(job->command);
 	hosted_watch(h);
-	answer(job);
+	if (job->command == ROLE_DESCRIBE)
+		hosted_describe(h, job->request);
+	else
+		answer(job);
 	if (job->command == ROLE_DESTROY)
 		hosted_remove(p, h);
 	if (job->lease != NULL)
@@ -189,6 +201,7 @@ add_job(struct hosted *h, struct peer_request *request,
 	    (struct job){.request = request, .command = command, .hosted = h};
 	hosted_unwatch(h);
 	h->jobs++;
+	h->changes += changes_shape(command);
 	h->doomed = command == ROLE_DESTROY;
 	pthread_mutex_lock(&p->lock);
 	for (at = &p->queue; *at != NULL; at = &(*at)->next)
@@ -248,7 +261,7 @@ on_request(void *opaque, struct peer_request *request)
 
 	if (check_request(p, request, command, &h, &error) < 0)
 		peer_fail(request, &error);
-	else if (command == ROLE_DESCRIBE)
+	else if (command == ROLE_DESCRIBE && h->changes == 0)
 		hosted_describe(h, request);
 	else
 		add_job(h, request, (enum role_command_id)command);

@@ -29,7 +29,8 @@ struct hosted {
 	struct lf_dm_pool *pool;         /* its device model that waits; NULL */
 	struct event *changed;
 	unsigned jobs; /* that wait or are under way: the worker's meanwhile */
-	bool doomed;   /* is being destroyed: takes no more commands */
+	unsigned changes; /* of those jobs: launches, resets and the like */
+	bool doomed;      /* is being destroyed: takes no more commands */
 
 	/* Main thread only: what is told of the domain, whoever has it. */
 	bool ended;

@@ -31,9 +31,16 @@ tests_tcg_test_forkd_bad_CPPFLAGS = $(test_cppflags)
 tests_tcg_test_forkd_bad_LDADD = $(tcg_forkd_libs)
 
 tcg_tests += tests/tcg/test_forkd_kill
-tests_tcg_test_forkd_kill_SOURCES = tests/tcg/test_forkd_kill.c $(tcg_forkd)
+tests_tcg_test_forkd_kill_SOURCES = tests/tcg/test_forkd_kill.c $(tcg_forkd) \
+	tests/lib/forkd_account.c tests/lib/forkd_account.h
 tests_tcg_test_forkd_kill_CPPFLAGS = $(test_cppflags)
 tests_tcg_test_forkd_kill_LDADD = $(tcg_forkd_libs)
+
+tcg_tests += tests/tcg/test_forkd_launch
+tests_tcg_test_forkd_launch_SOURCES = tests/tcg/test_forkd_launch.c $(tcg_forkd) \
+	tests/lib/forkd_account.c tests/lib/forkd_account.h
+tests_tcg_test_forkd_launch_CPPFLAGS = $(test_cppflags)
+tests_tcg_test_forkd_launch_LDADD = $(tcg_forkd_libs)
 
 tcg_tests += tests/tcg/test_forkd_life
 tests_tcg_test_forkd_life_SOURCES = tests/tcg/test_forkd_life.c $(tcg_forkd)

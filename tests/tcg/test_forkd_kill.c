@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "lib/count.h"
+#include "lib/forkd_account.h"
 #include "lib/forkd_test.h"
 #include "lib/guest_vm.h"
 
@@ -215,89 +216,6 @@ create_arguments(void)
 	return arguments;
 }
 
-/* What belongs to the domains of a list, and what is there. */
-struct account {
-	unsigned domains, processes, forks;
-	unsigned there, directories, overlays, memory_files;
-};
-
-static void
-take_account(struct account *a)
-{
-	json_t *list = forkd_call("list", NULL), *row;
-	size_t i;
-
-	*a = (struct account){.processes = 1};
-	json_array_foreach(json_object_get(list, "domains"), i, row)
-	{
-		a->domains++;
-		a->processes += json_object_get(row, "pid") != NULL;
-		a->processes += json_object_get(row, "qemu-pid") != NULL;
-		a->forks += json_object_get(row, "parent") != NULL;
-	}
-	json_decref(list);
-	a->there = forkd_processes();
-	a->directories = forkd_directories();
-	a->overlays = forkd_overlays();
-	a->memory_files = forkd_memory_files();
-}
-
-/*
- * Everything that is there belongs to a listed domain: its processes and its
- * directory with its sockets; an overlay only to a fork; memory only to the
- * processes, nothing is left in forkd. What is on its way out may take a
- * moment.
- */
-static void
-check_accounts(void)
-{
-	struct account a;
-	int tries;
-
-	for (tries = 0; tries < 1000; tries++) {
-		take_account(&a);
-		if (a.there == a.processes && a.directories == a.domains &&
-		    a.overlays <= a.forks && a.memory_files == 0)
-			return;
-		usleep(20000);
-	}
-	cr_assert(false,
-	    "%u domains: %u processes for %u, %u directories, %u overlays for "
-	    "%u forks, %u memory files in forkd",
-	    a.domains, a.there, a.processes, a.directories, a.overlays, a.forks,
-	    a.memory_files);
-}
-
-/* The first domain of the list; 0: there is none. */
-static unsigned
-first_domain(void)
-{
-	json_t *list = forkd_call("list", NULL);
-	const json_t *row = json_array_get(json_object_get(list, "domains"), 0);
-	unsigned id = (unsigned)json_integer_value(json_object_get(row, "id"));
-
-	json_decref(list);
-	return id;
-}
-
-static void
-destroy_all(void)
-{
-	unsigned id;
-	int tries, status;
-
-	for (tries = 0; (id = first_domain()) != 0; tries++) {
-		json_t *arguments = forkd_domain(id);
-
-		json_object_set_new(arguments, "recursive", json_true());
-		/* One that goes already, by itself, refuses it. */
-		waitpid(forkd_call_aside("destroy", arguments), &status, 0);
-		cr_assert_lt(tries, 200, "domain %u stays", id);
-		usleep(status != 0 ? 20000 : 0);
-	}
-	forkd_check_empty();
-}
-
 /* The steps of a creation or of a fork take this long, here. */
 #define STEPS_US 160000
 
@@ -320,8 +238,8 @@ Test(forkd_kill, forkd_at_any_step_of_a_creation)
 		forkd_kill();
 		waitpid(aside, NULL, 0);
 		forkd_start(NULL);
-		check_accounts();
-		destroy_all();
+		forkd_check_accounts();
+		forkd_destroy_all();
 		forkd_kill();
 	}
 }
@@ -343,10 +261,10 @@ Test(forkd_kill, forkd_at_any_step_of_a_fork)
 		forkd_kill();
 		waitpid(aside, NULL, 0);
 		forkd_start(NULL);
-		check_accounts();
+		forkd_check_accounts();
 		/* The parent is there, and obeys, frozen or not yet. */
 		forkd_fork(parent);
-		destroy_all();
+		forkd_destroy_all();
 		forkd_kill();
 	}
 }
@@ -388,8 +306,8 @@ Test(forkd_kill, forkd_at_any_step_of_a_destruction)
 		forkd_kill();
 		waitpid(aside, NULL, 0);
 		forkd_start(NULL);
-		check_accounts();
-		destroy_all();
+		forkd_check_accounts();
+		forkd_destroy_all();
 		forkd_kill();
 	}
 }
@@ -407,8 +325,8 @@ Test(forkd_kill, a_client_at_any_step)
 		waitpid(aside, NULL, 0);
 		/* What it asked for is done, or was never heard of. */
 		usleep(300000);
-		check_accounts();
-		destroy_all();
+		forkd_check_accounts();
+		forkd_destroy_all();
 	}
 }
 
@@ -444,7 +362,7 @@ kill_during_fork(
 	if (victim > 0)
 		kill(victim, SIGKILL);
 	waitpid(aside, NULL, 0);
-	check_accounts();
+	forkd_check_accounts();
 }
 
 Test(forkd_kill, the_processes_of_a_fork_at_any_step)
@@ -466,5 +384,5 @@ Test(forkd_kill, the_processes_of_a_fork_at_any_step)
 		}
 	/* None of them is left as a holder. */
 	done("unpause", parent);
-	destroy_all();
+	forkd_destroy_all();
 }

@@ -5,6 +5,7 @@
  */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -193,6 +194,30 @@ Test(change, an_overlay_of_a_reset_that_nobody_heard_of_is_the_users)
 	cr_assert(file_list_has(&s.domain->named, named));
 	cr_assert_not(file_list_has(&s.domain->overlays, named));
 	cr_assert(file_list_has(&s.domain->overlays, ours));
+	json_decref(described);
+	close_scene(&s);
+}
+
+Test(change, a_launch_of_an_earlier_forkd_is_waited_for_and_leaves_no_overlay)
+{
+	json_t *described = json_pack("{s:s}", "backend", "kvm");
+	struct lf_error error;
+	char path[64];
+	struct scene s;
+
+	open_scene(&s);
+	s.domain->launch_config = make_config("late");
+	snprintf(path, sizeof(path), "%s/late.qcow2", scratch);
+	close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+	cr_assert_eq(file_list_add(&s.domain->overlays, path, &error), 0);
+	change_adopt_begin(s.domain);
+	change_launch(s.domain, NULL, -1, false, on_changed, &s);
+	cr_assert_eq(s.rc, -EBUSY);
+	change_adopt(s.domain, described);
+	cr_assert_not(s.domain->launching);
+	cr_assert_null(s.domain->launch_config);
+	cr_assert_eq(s.domain->overlays.count, 0);
+	cr_assert_neq(access(path, F_OK), 0);
 	json_decref(described);
 	close_scene(&s);
 }
