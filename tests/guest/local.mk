@@ -26,7 +26,7 @@ clean-local: clean-guest
 distclean-local: distclean-guest
 clean-guest:
 	rm -rf tests/guest/*.bin tests/guest/*.img tests/guest/vmlinu[xz] \
-		tests/guest/lab-machine
+		tests/guest/lab-machine tests/guest/fuzz_oops.ko
 distclean-guest: clean-guest
 	rm -rf tests/guest/cache tests/guest/.lock
 .PHONY: guest clean-guest distclean-guest

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A user-mode target for the Linux guest: libyaml's parser from Debian's
- * static archive, and planted bugs behind words that an input begins with.
+ * Two targets for the Linux guest. In user mode: libyaml's parser from Debian's
+ * static archive, and planted bugs behind words that an input begins with. In
+ * kernel mode: the kernel's parser of X.509 certificates. Which one is told by
+ * where the input's size is written.
  */
 #include <assert.h>
 #include <fcntl.h>
@@ -10,7 +12,10 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+#include <linux/keyctl.h>
 
 #include <yaml.h>
 
@@ -21,6 +26,7 @@
 
 static unsigned char input[65536];
 static volatile size_t size; /* written by xlfork */
+static volatile size_t certificate_size;
 
 struct block {
 	volatile unsigned char bytes[16];
@@ -55,13 +61,14 @@ overflow_stack(unsigned long depth)
 	return overflow_stack(depth + 1) + room[0];
 }
 
-static void
-panic_kernel(void)
+static ssize_t
+write_to(const char *path, const char *text)
 {
-	int fd = open("/proc/sysrq-trigger", O_WRONLY);
+	int fd = open(path, O_WRONLY);
+	ssize_t n = write(fd, text, strlen(text));
 
-	if (write(fd, "c", 1) < 0)
-		_exit(1);
+	close(fd);
+	return n;
 }
 
 static int
@@ -83,7 +90,9 @@ bug(size_t len)
 		for (;;)
 			__asm__ volatile("pause");
 	if (begins(len, "PANIC"))
-		panic_kernel();
+		write_to("/proc/sysrq-trigger", "c");
+	if (begins(len, "OOPS"))
+		write_to("/sys/module/fuzz_oops/parameters/oops", "1");
 	if (begins(len, "MARK"))
 		xlfork_crash("the target says so");
 }
@@ -105,12 +114,40 @@ parse(size_t len)
 	yaml_parser_delete(&parser);
 }
 
+static void
+add_certificate(size_t len)
+{
+	syscall(SYS_add_key, "asymmetric", "fuzz", input, len,
+	    KEY_SPEC_PROCESS_KEYRING);
+}
+
+/*
+ * Runs have no time for the kernel to make up its mind: a certificate goes
+ * through, so that it knows its algorithms, and it is to start no modprobe for
+ * those that it does not know. The module with the bug need not be there.
+ */
+static void
+prepare_kernel(void)
+{
+	int fd = open("/xf/certificate", O_RDONLY);
+	ssize_t len = read(fd, input, sizeof(input));
+
+	close(fd);
+	if (len > 0)
+		add_certificate((size_t)len);
+	write_to("/proc/sys/kernel/modprobe", "\n");
+	fd = open("/xf/fuzz_oops.ko", O_RDONLY);
+	syscall(SYS_finit_module, fd, "", 0);
+	close(fd);
+}
+
 int
 main(void)
 {
 	const struct rlimit stack = {STACK, STACK};
 	size_t len;
 
+	prepare_kernel();
 	memset(input, 1, sizeof(input));
 	if (setrlimit(RLIMIT_STACK, &stack) < 0 ||
 	    mlockall(MCL_CURRENT | MCL_FUTURE) < 0 || xlfork_init() < 0)
@@ -121,11 +158,15 @@ main(void)
 	 * Here it is frozen. Not in xlfork_start(): TCG's inner guests may not
 	 * read ports at CPL 3 once their TSS is marked busy.
 	 */
-	while (size == 0)
+	while (size == 0 && certificate_size == 0)
 		__asm__ volatile("waits_here: pause");
 	len = size;
-	bug(len);
-	parse(len);
+	if (len == 0) {
+		add_certificate(certificate_size);
+	} else {
+		bug(len);
+		parse(len);
+	}
 	xlfork_stop();
 	return 0;
 }

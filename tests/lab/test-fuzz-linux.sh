@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Builds the user-mode target, then runs fuzz-linux where kernel code runs
+# Builds the targets, then runs fuzz-linux where kernel code runs
 # natively under KVM: here if this host's KVM is hardware's, else in the lab.
 set -u
 : "${top_srcdir:?set by make check}" "${top_builddir:?set by make check}"
@@ -15,11 +15,14 @@ skip_all() {
 	skip_all "takes two minutes: with LF_MATRIX=1, or ten more with LF_SOAK=1"
 command -v afl-fuzz >/dev/null || skip_all "no AFL++ (package afl++)"
 [ -e /usr/include/yaml.h ] || skip_all "no libyaml (package libyaml-dev)"
+command -v openssl >/dev/null || skip_all "no openssl to make certificates"
 if grep -q __asan_init "$top_builddir/xlfork/.libs/xlfork" 2>/dev/null; then
 	skip_all "afl-fuzz takes a target with AddressSanitizer for another kind"
 fi
 "$top_srcdir/tests/guest/make-guest" "$top_builddir/tests/guest" linux >&2 ||
 	skip_all "no guest"
+"$top_srcdir/tests/guest/make-guest" "$top_builddir/tests/guest" oops >&2 ||
+	echo "# no module with a bug: the kernel only panics when asked to"
 mkdir -p "${target%/*}"
 "${CC:-cc}" -O1 -g -static -I"$top_srcdir/libfork/fuzz" -o "$target" \
 	"$top_srcdir/tests/lab/fuzz_target.c" -lyaml || exit
