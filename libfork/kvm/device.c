@@ -14,7 +14,6 @@
 #include "base/error.h"
 #include "base/sys.h"
 #include "cpu/state.h"
-#include "kvm/held.h"
 #include "kvm/internal.h"
 
 DEFINE_CLEANUP(struct kvm_device *, kvm_device_free);
@@ -192,9 +191,9 @@ ask(const char *path, int take_fd, struct kvm_device **ret,
 	if (rc == 0)
 		rc = manners_measure(device, error);
 	if (rc == 0)
-		rc = held_measure(device, error);
+		rc = measure_msr_filter(device, error);
 	if (rc == 0)
-		rc = host_measure_tsc(device, error);
+		rc = measure_tsc(device, error);
 	if (rc < 0)
 		return rc;
 	*ret = take_ptr(device);

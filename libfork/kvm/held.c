@@ -9,7 +9,6 @@
 #include "base/sys.h"
 #include "cpu/msr.h"
 #include "kvm/internal.h"
-#include "kvm/probe_guest.h"
 
 static bool
 timers_held(const struct vcpu *vcpu)
@@ -201,49 +200,4 @@ held_answer(struct vcpu *vcpu)
 			run->msr.data = msr->value;
 		run->msr.error = 0;
 	}
-}
-
-/* --- measuring --- */
-
-/*
- * A write of the clock's MSR, at privilege level 0, with the value 2: should
- * it reach KVM, it switches nothing on there.
- */
-static int
-measure(struct kvm_device *device, struct probe_guest *guest,
-    struct lf_error *error)
-{
-	static const uint8_t code[] = {
-	    0xb9, 0x01, 0x4d, 0x56, 0x4b, /* mov ecx, SYSTEM_TIME_NEW */
-	    0xb8, 0x02, 0x00, 0x00, 0x00, /* mov eax, 2 */
-	    0x31, 0xd2,                   /* xor edx, edx */
-	    0x0f, 0x30,                   /* wrmsr */
-	    0xe6, 0x80,                   /* out 0x80, al */
-	};
-	struct vcpu *vcpu = guest->vcpu;
-	struct lf_exit exit;
-	int rc;
-
-	vcpu->held[0] = (struct cpu_msr){.index = MSR_KVM_SYSTEM_TIME_NEW};
-	vcpu->held_count = 1;
-	rc = probe_guest_load(guest, code, sizeof(code), 0, NULL, error);
-	if (rc == 0)
-		rc = vcpu_run(vcpu, &exit, error);
-	device->msr_filter = rc == 0 && vcpu->held[0].value == 2;
-	return rc;
-}
-
-int
-held_measure(struct kvm_device *device, struct lf_error *error)
-{
-	struct probe_guest guest;
-	int rc;
-
-	if (!device->msr_filter)
-		return 0;
-	rc = probe_guest_init(&guest, device, 1, VM_CAP_HOLD_CLOCKS, error);
-	if (rc == 0)
-		rc = measure(device, &guest, error);
-	probe_guest_done(&guest);
-	return rc;
 }

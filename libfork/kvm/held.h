@@ -18,7 +18,6 @@
 
 #include "cpu/state.h"
 
-struct kvm_device;
 struct vcpu;
 struct vm;
 
@@ -41,8 +40,5 @@ int held_filter(struct vm *vm, uint32_t caps, struct lf_error *error);
  * one that the vCPU's state did not have.
  */
 void held_answer(struct vcpu *vcpu);
-
-/* Finds out about device->msr_filter by trying. */
-int held_measure(struct kvm_device *device, struct lf_error *error);
 
 #endif

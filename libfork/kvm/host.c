@@ -15,7 +15,6 @@
 #include "base/sys.h"
 #include "kvm/internal.h"
 #include "kvm/probe_guest.h"
-#include "kvm/vcpu_state.h"
 
 /*
  * Kernel-mode code runs natively if the guest's loop has at least this share
@@ -201,52 +200,6 @@ measure_int3(
 	    exit.reason == LF_EXIT_DEBUG && exit.debug.exception == 3,
 	    LF_HOST_LIMITED, "reported",
 	    "not reported: probes use an OUT instruction of two bytes instead");
-	return rc;
-}
-
-/*
- * What the TSC's offset is for: the guest's TSC reads as it was set. Anything
- * within a second of the wanted value passes, a TSC that was not moved is
- * hours away.
- */
-static int
-measure_tsc(struct kvm_device *device, struct probe_guest *guest,
-    struct lf_error *error)
-{
-	const uint64_t wanted = 1ULL << 40;
-	const uint64_t tolerance = 1ULL << 33;
-	struct cpu_state *state = vcpu_state_new(device);
-	uint64_t now = 0;
-	int rc;
-
-	if (state == NULL)
-		return error_nomem(error);
-	device->tsc_offset = true;
-	if (vcpu_state_get(guest->vcpu, CPU_GROUP_TSC, state, NULL) < 0) {
-		device->tsc_offset = false;
-		cpu_state_free(state);
-		return 0;
-	}
-	state->tsc.tsc = wanted;
-	rc = vcpu_state_set(
-	    guest->vcpu, CPU_GROUP_TSC, state, vcpu_state_host_tsc(), NULL);
-	if (rc == 0)
-		rc = vcpu_state_get(guest->vcpu, CPU_GROUP_TSC, state, NULL);
-	now = state->tsc.tsc;
-	device->tsc_offset = rc == 0 && now - wanted < tolerance;
-	cpu_state_free(state);
-	return 0;
-}
-
-int
-host_measure_tsc(struct kvm_device *device, struct lf_error *error)
-{
-	struct probe_guest guest;
-	int rc = probe_guest_init(&guest, device, 1, 0, error);
-
-	if (rc == 0)
-		rc = measure_tsc(device, &guest, error);
-	probe_guest_done(&guest);
 	return rc;
 }
 

@@ -110,14 +110,42 @@ int vcpu_ioctl(struct vcpu *vcpu, unsigned long request, void *arg);
 int vcpu_try(struct vcpu *vcpu, unsigned long request, void *arg,
     const char *what, struct lf_error *error);
 
-/* vcpu.c */
-int vcpu_new(struct vm *vm, unsigned index, uint32_t apic_id,
-    const struct vm_recipe *recipe, struct lf_error *error);
-void vcpu_free(struct vcpu *vcpu);
+/* enter.c: one KVM_RUN; 0 or negative errno. */
+int vcpu_enter(struct vcpu *vcpu);
 /* One KVM_RUN that only ends the access: does not enter the guest. */
 int vcpu_run_immediate(struct vcpu *vcpu);
+/* Whether KVM_RUN returns at once. */
+void vcpu_set_immediate(struct vcpu *vcpu, bool immediate);
+
+/* page_regs.c: true when registers wait in the run page. */
+static inline bool
+vcpu_staged(const struct vcpu *vcpu)
+{
+	return vcpu->run->kvm_dirty_regs != 0;
+}
+
+/* Lays registers, system registers and events into the run page. */
+void vcpu_stage(struct vcpu *vcpu, const struct cpu_state *state);
 /* Gives KVM the registers that wait in the run page. */
 int vcpu_flush(struct vcpu *vcpu, struct lf_error *error);
+/* As vcpu_get_regs, but also inside an access, as KVM shows them. */
+int vcpu_peek_regs(
+    struct vcpu *vcpu, struct cpu_regs *regs, struct lf_error *error);
+int vcpu_peek_sregs(
+    struct vcpu *vcpu, struct cpu_sregs *sregs, struct lf_error *error);
+/* KVM_SET_REGS, with the IOPL that the vCPU runs with. */
+int vcpu_put_regs(
+    struct vcpu *vcpu, const struct cpu_regs *regs, struct lf_error *error);
+int vcpu_put_sregs(
+    struct vcpu *vcpu, const struct cpu_sregs *sregs, struct lf_error *error);
+/* Which VALID flags this KVM takes with these events. */
+uint32_t vcpu_events_flags(
+    const struct vcpu *vcpu, const struct cpu_events *events);
+/* Reads linear memory; returns the bytes read before the first hole. */
+size_t vcpu_read_gva(struct vcpu *vcpu, const struct cpu_sregs *sregs,
+    uint64_t gva, void *buf, size_t len);
+int vcpu_walk(struct vcpu *vcpu, const struct cpu_sregs *sregs, uint64_t gva,
+    struct walk *ret, struct lf_error *error);
 
 /*
  * access.c: forgets the access, because `groups` of a state with `regs` are
@@ -126,35 +154,20 @@ int vcpu_flush(struct vcpu *vcpu, struct lf_error *error);
 int vcpu_forget(struct vcpu *vcpu, uint32_t groups, const struct cpu_regs *regs,
     struct lf_error *error);
 
-/* regs.c: as vcpu_get_regs, but also inside an access, as KVM shows them. */
-int vcpu_peek_regs(
-    struct vcpu *vcpu, struct cpu_regs *regs, struct lf_error *error);
-int vcpu_peek_sregs(
-    struct vcpu *vcpu, struct cpu_sregs *sregs, struct lf_error *error);
-/* Lays registers, system registers and events into the run page. */
-void vcpu_stage(struct vcpu *vcpu, const struct cpu_state *state);
-/* Reads linear memory; returns the bytes read before the first hole. */
-size_t vcpu_read_gva(struct vcpu *vcpu, const struct cpu_sregs *sregs,
-    uint64_t gva, void *buf, size_t len);
-int vcpu_walk(struct vcpu *vcpu, const struct cpu_sregs *sregs, uint64_t gva,
-    struct walk *ret, struct lf_error *error);
-
-/* regs.c: KVM_SET_REGS, with the IOPL that the vCPU runs with. */
-int vcpu_put_regs(
-    struct vcpu *vcpu, const struct cpu_regs *regs, struct lf_error *error);
-
-/* vcpu_state.c: which VALID flags this KVM takes with these events. */
-uint32_t vcpu_events_flags(
-    const struct vcpu *vcpu, const struct cpu_events *events);
-
 /* exit.c: turns the run page's exit into `exit`. False: nothing to tell. */
 bool exit_decode(struct vcpu *vcpu, struct lf_exit *exit);
 
 /* guest_debug.c: tells KVM what is wanted now, if it was told otherwise. */
 int guest_debug_apply(struct vcpu *vcpu, bool again, struct lf_error *error);
 
-/* host.c: finds out about device->tsc_offset. */
-int host_measure_tsc(struct kvm_device *device, struct lf_error *error);
+/* vcpu.c */
+int vcpu_new(struct vm *vm, unsigned index, uint32_t apic_id,
+    const struct vm_recipe *recipe, struct lf_error *error);
+void vcpu_free(struct vcpu *vcpu);
+
+/* measure.c: find out about device->msr_filter and device->tsc_offset. */
+int measure_msr_filter(struct kvm_device *device, struct lf_error *error);
+int measure_tsc(struct kvm_device *device, struct lf_error *error);
 
 /* manners.c */
 int manners_measure(struct kvm_device *device, struct lf_error *error);

@@ -6,6 +6,7 @@ kvm_sources = \
 	libfork/kvm/device.h \
 	libfork/kvm/dirty_log.c \
 	libfork/kvm/dirty_log.h \
+	libfork/kvm/enter.c \
 	libfork/kvm/exit.c \
 	libfork/kvm/find.c \
 	libfork/kvm/find.h \
@@ -18,7 +19,9 @@ kvm_sources = \
 	libfork/kvm/internal.h \
 	libfork/kvm/ioctl.c \
 	libfork/kvm/manners.c \
+	libfork/kvm/measure.c \
 	libfork/kvm/memslot.c \
+	libfork/kvm/page_regs.c \
 	libfork/kvm/probe.c \
 	libfork/kvm/probe.h \
 	libfork/kvm/probe_guest.c \

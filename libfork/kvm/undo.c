@@ -164,7 +164,7 @@ undo_apply(const struct undo *undo, struct vcpu *vcpu, struct lf_error *error)
 	if (rc == 0)
 		rc = vcpu_peek_sregs(vcpu, &now, error);
 	if (rc == 0 && memcmp(&now, &undo->sregs, sizeof(now)) != 0)
-		rc = vcpu_set_sregs(vcpu, &undo->sregs, error);
+		rc = vcpu_put_sregs(vcpu, &undo->sregs, error);
 	if (rc == 0 && undo->xsave != NULL)
 		rc = vcpu_try(vcpu, KVM_SET_XSAVE, undo->xsave,
 		    "set FPU and vector registers", error);

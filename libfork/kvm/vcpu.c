@@ -18,14 +18,7 @@
 #include "kvm/internal.h"
 #include "kvm/watch.h"
 
-/*
- * Some kernels fail the first KVM_RUN with ENOMEM when many VMs are made at
- * once (a worker thread of the VM could not be started); it succeeds later.
- */
-#define RUN_NOMEM_RETRIES  8
-#define RUN_NOMEM_DELAY_US 1000
-
-#define INSN_HLT           0xf4
+#define INSN_HLT 0xf4
 
 /*
  * The copy is on the stack: from the heap, each vCPU made in another thread
@@ -142,44 +135,6 @@ vcpu_free(struct vcpu *vcpu)
 	free(vcpu);
 }
 
-/* Only the kernel reads it while others may write it. */
-static void
-set_immediate_exit(struct vcpu *vcpu, bool immediate)
-{
-	__atomic_store_n(
-	    &vcpu->run->immediate_exit, immediate, __ATOMIC_SEQ_CST);
-}
-
-static int
-kvm_run(struct vcpu *vcpu)
-{
-	int r, tries;
-
-	for (tries = 0;; tries++) {
-		vcpu->counters.runs++;
-		r = sys.ioctl(vcpu->fd, KVM_RUN, NULL);
-		if (r >= 0 || errno != ENOMEM || tries == RUN_NOMEM_RETRIES)
-			break;
-		usleep(RUN_NOMEM_DELAY_US << tries);
-	}
-	vcpu->regs_valid = (vcpu->run->kvm_valid_regs & KVM_SYNC_X86_REGS) != 0;
-	return r < 0 ? -errno : 0;
-}
-
-int
-vcpu_run_immediate(struct vcpu *vcpu)
-{
-	int rc;
-
-	set_immediate_exit(vcpu, true);
-	rc = kvm_run(vcpu);
-	set_immediate_exit(vcpu, false);
-	/* A stop that came meanwhile wrote the flag that was just cleared. */
-	if (atomic_load(&vcpu->stop))
-		set_immediate_exit(vcpu, true);
-	return rc;
-}
-
 /* The byte before the instruction pointer. */
 static bool
 stands_after_hlt(struct vcpu *vcpu)
@@ -241,7 +196,7 @@ report(
 static bool
 take_stop(struct vcpu *vcpu)
 {
-	set_immediate_exit(vcpu, false);
+	vcpu_set_immediate(vcpu, false);
 	return atomic_exchange(&vcpu->stop, false);
 }
 
@@ -295,7 +250,7 @@ vcpu_run(struct vcpu *vcpu, struct lf_exit *exit, struct lf_error *error)
 	do {
 		if (vcpu->watched)
 			watch_enter(vcpu);
-		rc = kvm_run(vcpu);
+		rc = vcpu_enter(vcpu);
 		if (vcpu->watched)
 			watch_leave(vcpu);
 		rc = after_run(vcpu, rc, exit, error);
@@ -308,7 +263,7 @@ void
 vcpu_stop(struct vcpu *vcpu)
 {
 	atomic_store(&vcpu->stop, true);
-	set_immediate_exit(vcpu, true);
+	vcpu_set_immediate(vcpu, true);
 	watch_kick(vcpu);
 }
 

@@ -129,7 +129,7 @@ get_sregs(struct vcpu *vcpu, struct cpu_state *state, struct lf_error *error)
 static int
 set_sregs(struct vcpu *vcpu, const struct load *load, struct lf_error *error)
 {
-	return vcpu_set_sregs(vcpu, &load->state->sregs, error);
+	return vcpu_put_sregs(vcpu, &load->state->sregs, error);
 }
 
 /* --- nested --- */
@@ -278,26 +278,6 @@ set_lapic(struct vcpu *vcpu, const struct load *load, struct lf_error *error)
 }
 
 /* --- events --- */
-
-uint32_t
-vcpu_events_flags(const struct vcpu *vcpu, const struct cpu_events *events)
-{
-	const struct kvm_device *device = vcpu->device;
-	uint32_t flags =
-	    KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW;
-
-	/* SIPI vectors and SMM are the LAPIC's. */
-	if (vcpu->vm->irqchip != VM_IRQCHIP_NONE)
-		flags |= KVM_VCPUEVENT_VALID_SIPI_VECTOR;
-	if (device->smm)
-		flags |= KVM_VCPUEVENT_VALID_SMM;
-	if (device->exception_payload)
-		flags |= KVM_VCPUEVENT_VALID_PAYLOAD;
-	if (device->triple_fault_event)
-		flags |= KVM_VCPUEVENT_VALID_TRIPLE_FAULT;
-	(void)events;
-	return flags;
-}
 
 static int
 get_events(struct vcpu *vcpu, struct cpu_state *state, struct lf_error *error)
