@@ -31,6 +31,10 @@ struct lf_kernel {
 /* Reads another fork of the snapshot that lf_kernel_find_in() was given. */
 void kernel_look_at(struct lf_kernel *kernel, struct lf_domain *domain);
 
+/* A symbol's address. */
+int kernel_symbol(const struct lf_kernel *kernel, const char *name,
+    uint64_t *ret_address, struct lf_error *error);
+
 /* Reads 8 bytes of a symbol's variable. */
 int kernel_read_u64(const struct lf_kernel *kernel, uint64_t address,
     uint64_t *ret_value, struct lf_error *error);

@@ -14,6 +14,7 @@ libfork_sources += \
 	libfork/vmi/kernel.c \
 	libfork/vmi/kernel.h \
 	libfork/vmi/kernel_domain.c \
+	libfork/vmi/kernel_find.c \
 	libfork/vmi/kernel_log.c \
 	libfork/vmi/kernel_modules.c \
 	libfork/vmi/probes.c \
@@ -28,6 +29,7 @@ libfork_sources += \
 	libfork/vmi/symbols_elf.c \
 	libfork/vmi/symbols_file.c \
 	libfork/vmi/symbols_nearest.c \
+	libfork/vmi/symbols_resolve.c \
 	libfork/vmi/symbols_text.c
 include_libfork_HEADERS += \
 	libfork/include/libfork/crash.h \

@@ -292,9 +292,8 @@ lf_symbols_get(const struct lf_symbols *symbols, size_t index,
 	};
 }
 
-/* The first place in by_name whose name is not below `name`. */
-static size_t
-name_position(const struct lf_symbols *symbols, const char *name)
+size_t
+symbols_name_place(const struct lf_symbols *symbols, const char *name)
 {
 	size_t low = 0, high = symbols->count;
 
@@ -311,63 +310,20 @@ name_position(const struct lf_symbols *symbols, const char *name)
 	return low;
 }
 
-static int
-no_such_name(
-    const struct lf_symbols *symbols, const char *name, struct lf_error *error)
+bool
+symbols_by_name(const struct lf_symbols *symbols, size_t place,
+    struct lf_symbol *ret_symbol)
 {
-	const char *nearest[4];
-	char list[512] = "";
-	size_t i, used = 0, count;
-
-	count = lf_symbols_nearest(
-	    symbols, name, nearest, sizeof(nearest) / sizeof(nearest[0]));
-	for (i = 0; i < count && used < sizeof(list); i++)
-		used += snprintf(list + used, sizeof(list) - used, "%s%s",
-		    i == 0 ? "; nearest: " : ", ", nearest[i]);
-	return error_set(error, ENOENT, "no symbol '%.200s' in '%s'%s", name,
-	    symbols->name, list);
+	if (place >= symbols->count)
+		return false;
+	lf_symbols_get(symbols, symbols->by_name[place], ret_symbol);
+	return true;
 }
 
-static int
-several_addresses(const struct lf_symbols *symbols, const char *name,
-    size_t first, size_t end, struct lf_error *error)
+const char *
+symbols_source(const struct lf_symbols *symbols)
 {
-	char list[256] = "";
-	size_t i, used = 0;
-
-	for (i = first; i < end && used < sizeof(list) - 32; i++)
-		used += snprintf(list + used, sizeof(list) - used, "%s0x%llx",
-		    i == first ? "" : ", ",
-		    (unsigned long long)symbols->entries[symbols->by_name[i]]
-			.address);
-	return error_set(error, ENOTUNIQ,
-	    "symbol '%.200s' in '%s' is at %zu addresses (%s%s): give one of "
-	    "them instead",
-	    name, symbols->name, end - first, list, i < end ? ", ..." : "");
-}
-
-int
-lf_symbols_lookup(const struct lf_symbols *symbols, const char *name,
-    struct lf_symbol *ret_symbol, struct lf_error *error)
-{
-	size_t first = name_position(symbols, name), end = first;
-	const struct entry *entry, *one = NULL;
-	bool several = false;
-
-	for (; end < symbols->count; end++) {
-		entry = &symbols->entries[symbols->by_name[end]];
-		if (strcmp(symbols->pool + entry->name, name) != 0)
-			break;
-		if (one == NULL)
-			one = entry;
-		several |= entry->address != one->address;
-	}
-	if (one == NULL)
-		return no_such_name(symbols, name, error);
-	if (several)
-		return several_addresses(symbols, name, first, end, error);
-	lf_symbols_get(symbols, one - symbols->entries, ret_symbol);
-	return 0;
+	return symbols->name;
 }
 
 /* Whether `address`, not below the symbol's, lies in it. */
@@ -408,84 +364,5 @@ lf_symbols_find(const struct lf_symbols *symbols, uint64_t address,
 	       covers(&symbols->entries[low - 1], address))
 		low--;
 	lf_symbols_get(symbols, low, ret_symbol);
-	return 0;
-}
-
-const char *
-lf_symbols_format(
-    const struct lf_symbols *symbols, uint64_t address, char *buf, size_t size)
-{
-	struct lf_symbol symbol;
-
-	if (symbols == NULL || lf_symbols_find(symbols, address, &symbol) < 0)
-		snprintf(buf, size, "0x%llx", (unsigned long long)address);
-	else
-		snprintf(buf, size, "%s+0x%llx%s%s%s", symbol.name,
-		    (unsigned long long)(address - symbol.address),
-		    symbol.module == NULL ? "" : " [",
-		    symbol.module == NULL ? "" : symbol.module,
-		    symbol.module == NULL ? "" : "]");
-	return buf;
-}
-
-/* A whole number, hexadecimal with 0x; strtoull alone takes signs and blanks.
- */
-static int
-parse_number(const char *text, uint64_t *ret_value)
-{
-	unsigned long long value;
-	char *end;
-
-	if (!isdigit((unsigned char)text[0]))
-		return -EINVAL;
-	errno = 0;
-	value = strtoull(text, &end,
-	    text[0] == '0' && (text[1] == 'x' || text[1] == 'X') ? 16 : 10);
-	if (errno != 0 || *end != '\0')
-		return -EINVAL;
-	*ret_value = value;
-	return 0;
-}
-
-int
-lf_symbols_resolve(const struct lf_symbols *symbols, const char *text,
-    uint64_t *ret_address, struct lf_error *error)
-{
-	cleanup_free char *name = NULL;
-	struct lf_symbol symbol;
-	uint64_t offset = 0;
-	const char *plus;
-	int rc;
-
-	if (isdigit((unsigned char)text[0])) {
-		if (parse_number(text, ret_address) < 0)
-			return error_set(error, EINVAL,
-			    "'%.200s' is not an address: a number (0x... or "
-			    "decimal), a symbol, or symbol+offset wanted",
-			    text);
-		return 0;
-	}
-	if (symbols == NULL)
-		return error_set(error, ENOENT,
-		    "symbol '%.200s': no symbol table was given; give one, or "
-		    "an address",
-		    text);
-	/* A '+' can be part of a demangled name: only the last is looked at. */
-	plus = strrchr(text, '+');
-	if (plus != NULL && parse_number(plus + 1, &offset) < 0) {
-		if (isdigit((unsigned char)plus[1]))
-			return error_set(error, EINVAL,
-			    "'%.200s': '%.40s' is not an offset", text,
-			    plus + 1);
-		plus = NULL;
-	}
-	name = sys.strndup(
-	    text, plus == NULL ? strlen(text) : (size_t)(plus - text));
-	if (name == NULL)
-		return error_nomem(error);
-	rc = lf_symbols_lookup(symbols, name, &symbol, error);
-	if (rc < 0)
-		return rc;
-	*ret_address = symbol.address + offset;
 	return 0;
 }

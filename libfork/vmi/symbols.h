@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Making a symbol table: the readers of each format add symbols one by one,
- * then finish it. Nothing but the functions in <libfork/symbols.h> reads it.
+ * then finish it. Only then is it read.
  */
 #ifndef VMI_SYMBOLS_H
 #define VMI_SYMBOLS_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include <libfork/symbols.h>
@@ -32,6 +33,15 @@ int symbols_add(struct lf_symbols *symbols, const char *name, size_t len,
  */
 int symbols_finish(
     struct lf_symbols *symbols, uint64_t slide, struct lf_error *error);
+
+/* In the order of names: the first place whose name is not below `name`. */
+size_t symbols_name_place(const struct lf_symbols *symbols, const char *name);
+/* The symbol at a place; false past the last one. */
+bool symbols_by_name(const struct lf_symbols *symbols, size_t place,
+    struct lf_symbol *ret_symbol);
+
+/* Where the table came from, for messages. */
+const char *symbols_source(const struct lf_symbols *symbols);
 
 /*
  * Adds what nm(1) or /proc/kallsyms printed. Every line has to be understood:
