@@ -33,7 +33,7 @@ fuzz_target_program(const char *path, unsigned memory_mib,
 		lf_symbols_read(fd, path, 0, &target->symbols, NULL);
 	/* User mode cannot change MSRs, debug registers or interrupts. */
 	target->reset_groups =
-	    LF_RESET_MEMORY | LF_RESET_REGS | LF_RESET_FPU | LF_RESET_MSRS;
+	    LF_RESET_MEMORY | LF_RESET_REGS | LF_RESET_FPU | LF_RESET_TSC;
 	return rc;
 }
 

@@ -121,10 +121,11 @@ kvm_reset_groups(unsigned reset_groups)
 	static const uint32_t groups[] = {
 	    0, /* memory */
 	    CPU_GROUP_REGS | CPU_GROUP_SREGS | CPU_GROUP_EVENTS,
-	    CPU_GROUP_XSAVE | CPU_GROUP_XCRS,
-	    CPU_GROUP_MSRS | CPU_GROUP_TSC | CPU_GROUP_NESTED,
+	    CPU_GROUP_XSAVE,
+	    CPU_GROUP_MSRS | CPU_GROUP_XCRS | CPU_GROUP_NESTED,
 	    CPU_GROUP_DEBUGREGS,
 	    CPU_GROUP_MP_STATE | CPU_GROUP_LAPIC,
+	    CPU_GROUP_TSC,
 	};
 	uint32_t mask = 0;
 	size_t i;

@@ -83,7 +83,7 @@ open_target(struct nyx *nyx, const char *dir, struct lf_error *error)
 	options.coverage = LF_FUZZ_COVERAGE_SHARED;
 	options.timeout_ms = nyx->timeout_ms;
 	options.reset_groups =
-	    LF_RESET_MEMORY | LF_RESET_REGS | LF_RESET_FPU | LF_RESET_MSRS;
+	    LF_RESET_MEMORY | LF_RESET_REGS | LF_RESET_FPU | LF_RESET_TSC;
 	rc = lf_fuzz_open(nyx->snapshot, &options, &nyx->fuzz, error);
 	if (rc < 0)
 		return rc;

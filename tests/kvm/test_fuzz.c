@@ -148,6 +148,26 @@ Test(fuzz, the_same_input_covers_the_same_in_every_run)
 	lf_fuzz_close(fuzz);
 }
 
+/* What `xlfork fuzz --program` leaves out, a program cannot change. */
+Test(fuzz, what_a_reset_of_a_program_leaves_out_stays_as_it_was)
+{
+	static const char *const inputs[] = {"TEST1", "hello", "NULL", "CODE"};
+	struct lf_fuzz_options options;
+	struct lf_fuzz *fuzz;
+	size_t i;
+
+	lf_fuzz_options_init(&options);
+	options.reset_groups =
+	    LF_RESET_MEMORY | LF_RESET_REGS | LF_RESET_FPU | LF_RESET_TSC;
+	fuzz = session(&options);
+	for (i = 0; i < sizeof(inputs) / sizeof(inputs[0]); i++) {
+		run(fuzz, inputs[i]);
+		must(lf_fuzz_reset(fuzz, &error));
+		must(lf_domain_verify(lf_fuzz_domain(fuzz), &error));
+	}
+	lf_fuzz_close(fuzz);
+}
+
 Test(fuzz, too_many_exits_are_a_hang_and_ports_can_be_ignored)
 {
 	struct lf_fuzz_options options;

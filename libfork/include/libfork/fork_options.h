@@ -55,11 +55,12 @@ enum lf_reset_method {
 /* What a reset brings back. */
 #define LF_RESET_MEMORY     (1U << 0)
 #define LF_RESET_REGS       (1U << 1) /* registers, segments, events */
-#define LF_RESET_FPU        (1U << 2) /* XSAVE area, XCRs */
-#define LF_RESET_MSRS       (1U << 3) /* MSRs and the TSC's offset */
+#define LF_RESET_FPU        (1U << 2) /* XSAVE area */
+#define LF_RESET_MSRS       (1U << 3) /* MSRs, XCRs, nested virtualization */
 #define LF_RESET_DEBUG      (1U << 4) /* debug registers */
 #define LF_RESET_INTERRUPTS (1U << 5) /* run state, LAPIC, irqchips, clocks */
-#define LF_RESET_ALL        0x3fU
+#define LF_RESET_TSC        (1U << 6) /* the TSC's offset */
+#define LF_RESET_ALL        0x7fU
 
 /*
  * Memory that a fork shares with the outside and that no reset touches:
