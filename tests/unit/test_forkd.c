@@ -1004,6 +1004,96 @@ Test(faults, domains_are_adopted_whole_or_left_to_the_next_forkd)
 	scratch_remove();
 }
 
+/* --- forks that were ready before that was on record --- */
+
+static void
+describe(void *opaque, struct peer_request *request)
+{
+	bool knows = *(const bool *)opaque;
+	struct lf_error error;
+
+	if (strcmp(request->name, "describe") != 0)
+		peer_return(request, json_object(), NULL, 0);
+	else if (knows)
+		peer_return(request,
+		    json_pack("{s:s, s:s, s:b, s:s}", "state", "running",
+			"reason", "", "ended", 0, "backend", "kvm"),
+		    NULL, 0);
+	else {
+		error_set(&error, ENOENT, "unknown");
+		peer_fail(request, &error);
+	}
+}
+
+static void
+describe_closed(void *opaque, const struct lf_error *why)
+{
+	(void)opaque;
+	(void)why;
+}
+
+static const struct peer_ops describing_ops = {
+    .request = describe, .closed = describe_closed};
+
+/* One that its host's process knows or not; true when it is there then. */
+static bool
+adopt_unready(bool knows)
+{
+	struct daemon daemon = {.base = event_base_new()};
+	struct domain *host, *fork;
+	struct peer *process;
+	struct lf_error error;
+	unsigned rounds;
+	bool there;
+	int sv[2];
+
+	scratch_make();
+	daemon.overlay_dir = scratch;
+	cr_assert_eq(registry_init(&daemon.registry, scratch, 0700, &error), 0);
+	host = add(&daemon.registry, "host", 0);
+	host->established = true;
+	cr_assert_eq(registry_add(&daemon.registry, make_config("fork"), 1,
+			 host, &fork, &error),
+	    0);
+	cr_assert_not(fork->device_model);
+	start_stand_in(host);
+	cr_assert_eq(life_watch(&daemon, host, &error), 0);
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
+	cr_assert_eq(life_link(&daemon, host, sv[0], &error), 0);
+	cr_assert_eq(peer_new(daemon.base, sv[1], &describing_ops, &knows,
+			 &process, &error),
+	    0);
+	cr_assert_eq(adopt_domain(&daemon, fork, &error), 0);
+	for (rounds = 0; rounds < 1000; rounds++) {
+		fork = registry_find_id(&daemon.registry, 2);
+		if (fork == NULL || fork->established)
+			break;
+		event_base_loop(daemon.base, EVLOOP_ONCE);
+	}
+	cr_assert_lt(rounds, 1000);
+	there = fork != NULL;
+	if (there) {
+		cr_assert_eq(fork->state, CONTROL_RUNNING);
+		cr_assert_str_eq(fork->reason, "");
+	}
+	process_kill(&host->process);
+	peer_free(process);
+	registry_done(&daemon.registry);
+	event_base_free(daemon.base);
+	scratch_remove();
+	return there;
+}
+
+Test(adoption, a_fork_that_its_process_knows_was_ready)
+{
+	cr_assert(adopt_unready(true));
+}
+
+Test(adoption, a_fork_that_its_process_does_not_know_was_not_ready)
+{
+	cr_assert_not(adopt_unready(false));
+}
+
 /* --- ends --- */
 
 static void
