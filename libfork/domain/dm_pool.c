@@ -271,7 +271,7 @@ find_difference(const json_t *a, const json_t *b)
 }
 
 bool
-dm_pool_take(struct lf_dm_pool *pool, const struct lf_snapshot *snapshot,
+dm_pool_take(struct lf_dm_pool *pool, const struct ram_image *image,
     const struct lf_domain_config *config, struct qemu_domain **ret_domain,
     int *ret_sock)
 {
@@ -290,14 +290,14 @@ dm_pool_take(struct lf_dm_pool *pool, const struct lf_snapshot *snapshot,
 		    "the device models that wait were started with other "
 		    "arguments: '%.40s' differs",
 		    other);
-	if (snapshot->image->files[0] != pool->snapshot->image->files[0])
-		return missed(pool,
-		    "the device models that wait have other memory below: "
-		    "the fork changed so much of it that it got a new base");
 	drop_dead(pool);
 	member = pool->members;
 	if (member == NULL || member->sock < 0)
 		return missed(pool, "no device model waits");
+	if (member->qemu->ram != image->files[0])
+		return missed(pool,
+		    "the device models that wait have other memory below: "
+		    "the snapshot got a new base since they were started");
 	if (lf_domain_config_set(
 		&member->qemu->config->name, config->name, &error) < 0)
 		return missed(pool, "%s", error.message);

@@ -10,12 +10,13 @@
 #include "domain/qemu_domain.h"
 
 /*
- * A device model that waits and has the arguments that `config` (complete, for
- * a fork of `snapshot`) gives: true, and it is the caller's, its configuration
- * that of `config`, to be given a state through `*ret_sock`. false: there is
- * none, lf_dm_pool_miss() says why. `pool` may be NULL.
+ * A device model that waits, has the memory of `image` below and the arguments
+ * that `config` (complete, for a fork of that image) gives: true, and it is the
+ * caller's, its configuration that of `config`, to be given a state through
+ * `*ret_sock`. false: there is none, lf_dm_pool_miss() says why. `pool` may be
+ * NULL.
  */
-bool dm_pool_take(struct lf_dm_pool *pool, const struct lf_snapshot *snapshot,
+bool dm_pool_take(struct lf_dm_pool *pool, const struct ram_image *image,
     const struct lf_domain_config *config, struct qemu_domain **ret_domain,
     int *ret_sock);
 

@@ -103,11 +103,11 @@ int kvm_backend_verify(struct lf_domain *domain, struct lf_error *error);
 int kvm_backend_freeze(struct lf_domain *domain,
     struct lf_snapshot **ret_snapshot, struct lf_error *error);
 /*
- * A snapshot of the stopped domain. `devices_fd` (-1: none) is a device stream
- * of its origin's instant, to be used instead of the origin's own.
+ * The vCPUs and chips of the stopped domain, in a snapshot that has no memory
+ * and its origin's device stream.
  */
-int kvm_freeze(struct lf_domain *domain, int devices_fd,
-    struct lf_snapshot **ret_snapshot, struct lf_error *error);
+int kvm_save_states(struct lf_domain *domain, struct lf_snapshot **ret_snapshot,
+    struct lf_error *error);
 int kvm_backend_thaw(struct lf_domain *domain, struct lf_error *error);
 
 /* kvm_launch.c */

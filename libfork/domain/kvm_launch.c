@@ -1,39 +1,135 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Launching a device model late: a domain that ran on the kvm backend goes on
- * under a QEMU. It is frozen, a QEMU is started from that snapshot as for any
- * other fork, and takes the kvm backend's place.
+ * under a QEMU, which is started from the fork's origin as for any other fork
+ * and sent what the fork is now: its vCPUs, its chips, and the pages that are
+ * not the origin's. Until QEMU has taken all of that, the fork is as it was.
  */
+#include <stdlib.h>
+
 #include "base/cleanup.h"
+#include "base/error.h"
+#include "base/sys.h"
 #include "domain/backend.h"
 #include "domain/kvm.h"
 #include "domain/qemu_domain.h"
+#include "domain/vcpu_stream.h"
+#include "kvm/vcpu.h"
+#include "memory/delta.h"
+#include "qemu/devfile.h"
 #include "snapshot/snapshot.h"
 
+#define STACK_SIZE (128UL << 10)
+
 DEFINE_CLEANUP(struct lf_snapshot *, lf_snapshot_unref);
+
+struct launch {
+	struct lf_domain *domain;
+	struct vcpu_sections sections;
+	struct ram_run *runs; /* owned */
+};
+
+static void
+launch_done(struct launch *launch)
+{
+	vcpu_sections_done(&launch->sections);
+	free(launch->runs);
+}
+
+/* The vCPUs stand between two instructions: memory does not change any more. */
+static int
+settle(struct kvm_domain *kvm, struct lf_error *error)
+{
+	unsigned i;
+	int rc = 0;
+
+	for (i = 0; i < kvm->vcpu_count && rc == 0; i++)
+		rc = vcpu_settle(vm_vcpu(kvm->vm, i), error);
+	return rc == 0 ? kvm_collect(kvm, error) : rc;
+}
+
+static int
+write_states(void *opaque, const struct stream_override **ret,
+    size_t *ret_count, struct lf_error *error)
+{
+	cleanup(lf_snapshot_unref_p) struct lf_snapshot *states = NULL;
+	struct launch *launch = opaque;
+	struct lf_domain *domain = launch->domain;
+	struct kvm_domain *kvm = domain->impl;
+	int rc;
+
+	rc = kvm_save_states(domain, &states, error);
+	if (rc == 0)
+		rc = vcpu_sections_write(&launch->sections, states,
+		    domain->origin, vm_device(kvm->vm), error);
+	*ret = launch->sections.written.overrides;
+	*ret_count = launch->sections.written.count;
+	return rc;
+}
+
+static void *
+free_main(void *opaque)
+{
+	kvm_domain_free(opaque);
+	return NULL;
+}
+
+/*
+ * The end of a VM and its mappings takes as long as all the rest of a launch
+ * into a QEMU that waits: nobody has to wait for it.
+ */
+static void
+free_aside(struct kvm_domain *kvm, struct qemu_domain *qemu)
+{
+	pthread_attr_t attr;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK_SIZE);
+	qemu->has_past =
+	    sys.pthread_create(&qemu->past, &attr, free_main, kvm) == 0;
+	pthread_attr_destroy(&attr);
+	if (!qemu->has_past)
+		kvm_domain_free(kvm);
+}
 
 int
 kvm_backend_launch(struct lf_domain *domain,
     const struct lf_launch_options *options, struct lf_error *error)
 {
-	cleanup(lf_snapshot_unref_p) struct lf_snapshot *snapshot = NULL;
+	cleanup(launch_done) struct launch launch = {.domain = domain};
+	struct kvm_domain *kvm = domain->impl;
+	struct qemu_now now = {
+	    .view = kvm->view, .states = write_states, .opaque = &launch};
 	struct qemu_start start = {
 	    .launcher = options->launcher,
 	    .config = options->config,
 	    .name = domain->name,
 	    .devstate_fd = -1,
 	    .pool = options->dm_pool,
+	    .now = &now,
 	};
 	struct qemu_domain *qemu;
 	int rc;
 
-	rc = kvm_freeze(domain, options->devstate_fd, &snapshot, error);
+	rc = vcpu_sections_open(
+	    domain->origin, options->devstate_fd, &launch.sections, error);
 	if (rc == 0)
-		rc = qemu_start(snapshot, &start, &qemu, error);
+		rc = settle(kvm, error);
+	if (rc == 0)
+		rc = delta_find(
+		    kvm->view, &kvm->set, &launch.runs, &now.run_count, error);
 	if (rc < 0)
 		return rc;
-	kvm_domain_free(domain->impl);
+	now.base = launch.sections.own->stream;
+	if (launch.sections.given != NULL)
+		now.devices = launch.sections.given->stream;
+	now.runs = launch.runs;
+	rc = qemu_start(domain->origin, &start, &qemu, error);
+	if (rc < 0)
+		return rc;
+	kvm_run_done(kvm);
 	domain->impl = qemu;
 	domain->backend = &domain_backend_qemu;
+	free_aside(kvm, qemu);
 	return 0;
 }

@@ -301,8 +301,8 @@ save_chips(struct kvm_domain *kvm, struct lf_snapshot *snapshot,
 DEFINE_CLEANUP(struct lf_snapshot *, lf_snapshot_unref);
 
 int
-kvm_freeze(struct lf_domain *domain, int devices_fd,
-    struct lf_snapshot **ret_snapshot, struct lf_error *error)
+kvm_save_states(struct lf_domain *domain, struct lf_snapshot **ret_snapshot,
+    struct lf_error *error)
 {
 	struct kvm_domain *kvm = domain->impl;
 	cleanup(lf_snapshot_unref_p) struct lf_snapshot *snapshot = NULL;
@@ -313,9 +313,24 @@ kvm_freeze(struct lf_domain *domain, int devices_fd,
 		rc = save_vcpus(kvm, snapshot, error);
 	if (rc == 0)
 		rc = save_chips(kvm, snapshot, error);
+	if (rc < 0)
+		return rc;
+	*ret_snapshot = take_ptr(snapshot);
+	return 0;
+}
+
+int
+kvm_backend_freeze(struct lf_domain *domain, struct lf_snapshot **ret_snapshot,
+    struct lf_error *error)
+{
+	struct kvm_domain *kvm = domain->impl;
+	cleanup(lf_snapshot_unref_p) struct lf_snapshot *snapshot = NULL;
+	int rc;
+
+	rc = kvm_save_states(domain, &snapshot, error);
 	if (rc == 0)
-		rc = vcpu_export(snapshot, domain->origin, vm_device(kvm->vm),
-		    devices_fd, error);
+		rc = vcpu_export(
+		    snapshot, domain->origin, vm_device(kvm->vm), error);
 	if (rc == 0)
 		rc = kvm_collect(kvm, error);
 	if (rc == 0)
@@ -326,13 +341,6 @@ kvm_freeze(struct lf_domain *domain, int devices_fd,
 	gang_forget(&kvm->gang);
 	*ret_snapshot = take_ptr(snapshot);
 	return 0;
-}
-
-int
-kvm_backend_freeze(struct lf_domain *domain, struct lf_snapshot **ret_snapshot,
-    struct lf_error *error)
-{
-	return kvm_freeze(domain, -1, ret_snapshot, error);
 }
 
 /* The snapshot's memory is its own: nobody is in the way. */

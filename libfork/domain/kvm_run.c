@@ -331,5 +331,5 @@ kvm_run_done(struct kvm_domain *kvm)
 		kvm_backend_pause(kvm->domain, NULL);
 	worker_done(&kvm->worker);
 	gang_done(&kvm->gang);
-	close_fd(atomic_load(&kvm->event_fd));
+	close_fd(atomic_exchange(&kvm->event_fd, -1));
 }

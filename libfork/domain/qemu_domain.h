@@ -7,6 +7,7 @@
 #ifndef DOMAIN_QEMU_DOMAIN_H
 #define DOMAIN_QEMU_DOMAIN_H
 
+#include <pthread.h>
 #include <stdbool.h>
 
 #include <libfork/domain_config.h>
@@ -34,6 +35,9 @@ struct qemu_domain {
 	 */
 	struct lf_snapshot *stopped_at;
 	bool ended; /* the guest powered off */
+	/* Frees what the domain was before its launch; joined at its end. */
+	bool has_past;
+	pthread_t past;
 };
 
 void qemu_domain_free(struct qemu_domain *domain);
@@ -44,17 +48,31 @@ int qemu_boot(const struct lf_domain_config *config,
     struct lf_launcher *launcher, struct qemu_domain **ret_domain,
     struct lf_error *error);
 
+/* A fork of a snapshot that ran, and goes on under a QEMU of that snapshot. */
+struct qemu_now {
+	/* Its stream, and the one whose devices are sent instead; NULL. */
+	const struct stream *base, *devices;
+	const struct memory_view *view;
+	const struct ram_run *runs; /* delta_find() */
+	size_t run_count;
+	/*
+	 * Finds what is sent in place of sections of the stream; called while
+	 * QEMU reads the memory. The list is the callee's until the start ends.
+	 */
+	int (*states)(void *opaque, const struct stream_override **ret,
+	    size_t *ret_count, struct lf_error *error);
+	void *opaque;
+};
+
 /* What a QEMU is started from a snapshot with. */
 struct qemu_start {
 	struct lf_launcher *launcher;
 	/* NULL: the snapshot's, adjusted for a fork called `name`. */
 	const struct lf_domain_config *config;
 	const char *name;
-	int devstate_fd;         /* -1: the snapshot's stream */
-	struct lf_dm_pool *pool; /* QEMUs that wait; NULL: none */
-	/* vCPU states and whatever else is not the parent's. */
-	const struct stream_override *overrides;
-	size_t override_count;
+	int devstate_fd;            /* -1: the snapshot's stream */
+	struct lf_dm_pool *pool;    /* QEMUs that wait; NULL: none */
+	const struct qemu_now *now; /* NULL: the snapshot as it is */
 };
 
 /*

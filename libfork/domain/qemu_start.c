@@ -38,6 +38,8 @@ qemu_domain_free(struct qemu_domain *domain)
 	lf_snapshot_unref(domain->stopped_at);
 	ram_file_unref(domain->ram);
 	lf_domain_config_free(domain->config);
+	if (domain->has_past)
+		pthread_join(domain->past, NULL);
 	free(domain);
 }
 
@@ -270,7 +272,6 @@ finish_incoming(struct qemu_domain *domain, struct lf_error *error)
 {
 	cleanup(json_decrefp) json_t *event = NULL;
 	const char *status;
-	char state[32];
 	int rc;
 
 	rc = qmp_wait_event(domain->qmp, SILENCE_MS, "MIGRATION",
@@ -283,13 +284,7 @@ finish_incoming(struct qemu_domain *domain, struct lf_error *error)
 		/* QEMU says why on standard error, and ends. */
 		return error_set(
 		    error, EPIPE, "QEMU did not accept the snapshot's state");
-	rc = qemu_query_status(domain, state, sizeof(state), error);
-	if (rc == 0 && strcmp(state, "paused") != 0 &&
-	    strcmp(state, "prelaunch") != 0)
-		rc = error_set(error, EIO,
-		    "QEMU is '%s' after it was given the snapshot's state",
-		    state);
-	return rc;
+	return 0;
 }
 
 int
@@ -328,12 +323,66 @@ read_streams(struct streams *streams, const struct lf_snapshot *snapshot,
 			    streams->given->stream, error);
 }
 
+/* What a QEMU in the memory of the image is sent. */
+static struct stream_plan
+make_plan(const struct ram_image *image, const struct streams *streams,
+    const struct qemu_now *now)
+{
+	if (now != NULL)
+		return (struct stream_plan){
+		    .base = now->base,
+		    .devices = now->devices,
+		    .image = image,
+		    .ram_idstr = LF_QEMU_RAM_ID,
+		    .view = now->view,
+		    .runs = now->runs,
+		    .run_count = now->run_count,
+		};
+	return (struct stream_plan){
+	    .base = streams->own->stream,
+	    .devices = streams->given != NULL ? streams->given->stream : NULL,
+	    .image = image,
+	    .ram_idstr = LF_QEMU_RAM_ID,
+	};
+}
+
+/*
+ * What QEMU will be after it took a stream is in that stream (its
+ * migration/migration.c, process_incoming_migration_bh): of a guest that ran
+ * or was paused, it is paused.
+ */
+static int
+check_run_state(const struct stream *stream, struct lf_error *error)
+{
+	const struct stream_section *section =
+	    stream_find(stream, "globalstate", 0);
+	const struct vmdesc_node *text = NULL;
+	const char *state;
+
+	if (section == NULL)
+		return 0;
+	if (section->device != NULL)
+		text = vmdesc_find(section->device->nodes,
+		    section->device->node_count, "runstate", -1);
+	if (text == NULL || text->size == 0)
+		return error_set(error, ENOTSUP,
+		    "section 'globalstate' of the device state is not one that "
+		    "libfork knows");
+	state = (const char *)stream->data + section->offset + text->offset;
+	if (strnlen(state, text->size) < text->size &&
+	    (strcmp(state, "paused") == 0 || strcmp(state, "running") == 0 ||
+		strcmp(state, "prelaunch") == 0))
+		return 0;
+	return error_set(error, EINVAL,
+	    "the device state is of a guest that is '%.*s' and cannot go on",
+	    (int)strnlen(state, text->size < 32 ? text->size : 32), state);
+}
+
 /* A snapshot may come from another process: guest memory is file 0, whole. */
 static int
-check_memory(const struct lf_snapshot *snapshot,
+check_memory(const struct ram_image *image,
     const struct lf_domain_config *config, struct lf_error *error)
 {
-	const struct ram_image *image = snapshot->image;
 	const struct ram_block *block =
 	    ram_image_find_block(image, LF_QEMU_RAM_ID);
 
@@ -346,20 +395,24 @@ check_memory(const struct lf_snapshot *snapshot,
 	return 0;
 }
 
-/* The snapshot's memory and disks under a QEMU that waits for the rest. */
+/*
+ * The snapshot's memory and disks under a QEMU that waits for the rest. The
+ * image is the snapshot's, or was when a fork was made that goes on.
+ */
 static int
 start_waiting(struct qemu_domain *domain, const struct lf_snapshot *snapshot,
-    const struct lf_domain_config *parent, struct lf_error *error)
+    const struct ram_image *image, const struct lf_domain_config *parent,
+    struct lf_error *error)
 {
 	int rc;
 
 	rc = qemu_disks_fork(&domain->disks, snapshot->disk_files, parent,
 	    domain->config, domain->launcher, error);
 	if (rc == 0)
-		rc = check_memory(snapshot, domain->config, error);
+		rc = check_memory(image, domain->config, error);
 	if (rc < 0)
 		return rc;
-	domain->ram = ram_file_ref(snapshot->image->files[0]);
+	domain->ram = ram_file_ref(image->files[0]);
 	domain->private_ram = true;
 	return start_process(domain, true, error);
 }
@@ -381,7 +434,8 @@ qemu_start_waiting(struct lf_snapshot *snapshot, struct lf_launcher *launcher,
 	if (rc == 0)
 		rc = lf_domain_config_set(&domain->config->name, name, error);
 	if (rc == 0)
-		rc = start_waiting(domain, snapshot, parent, error);
+		rc = start_waiting(
+		    domain, snapshot, snapshot->image, parent, error);
 	lf_domain_config_free(parent);
 	if (rc < 0)
 		return rc;
@@ -391,20 +445,27 @@ qemu_start_waiting(struct lf_snapshot *snapshot, struct lf_launcher *launcher,
 
 /* Through `sock`, which the QEMU waits at. */
 static int
-give_state(struct qemu_domain *domain, int sock,
-    const struct lf_snapshot *snapshot, const struct qemu_start *start,
-    const struct streams *streams, struct lf_error *error)
+send_state(int sock, struct stream_plan *plan, const struct qemu_now *now,
+    struct lf_error *error)
 {
-	struct stream_plan plan = {
-	    .base = streams->own->stream,
-	    .devices = streams->given != NULL ? streams->given->stream : NULL,
-	    .image = snapshot->image,
-	    .ram_idstr = LF_QEMU_RAM_ID,
-	    .overrides = start->overrides,
-	    .override_count = start->override_count,
-	};
-	int rc = stream_send(sock, &plan, SILENCE_MS, error);
+	int rc = stream_send_memory(sock, plan, SILENCE_MS, error);
 
+	if (rc == 0 && now != NULL)
+		rc = now->states(now->opaque, &plan->overrides,
+		    &plan->override_count, error);
+	return rc == 0 ? stream_send_devices(sock, plan, SILENCE_MS, error)
+		       : rc;
+}
+
+static int
+give_state(struct qemu_domain *domain, int sock, struct stream_plan *plan,
+    const struct qemu_now *now, struct lf_error *error)
+{
+	int rc = check_run_state(
+	    plan->devices != NULL ? plan->devices : plan->base, error);
+
+	if (rc == 0)
+		rc = send_state(sock, plan, now, error);
 	if (rc == 0)
 		rc = finish_incoming(domain, error);
 	return rc < 0 ? qemu_explain(domain, rc, error) : 0;
@@ -413,14 +474,14 @@ give_state(struct qemu_domain *domain, int sock,
 /* A QEMU for `*domain`, which has a configuration: the pool's, or a new one. */
 static int
 find_qemu(struct qemu_domain **domain, const struct lf_snapshot *snapshot,
-    const struct lf_domain_config *parent, const struct qemu_start *start,
-    int *ret_sock, struct lf_error *error)
+    const struct ram_image *image, const struct lf_domain_config *parent,
+    const struct qemu_start *start, int *ret_sock, struct lf_error *error)
 {
 	struct qemu_domain *waiting;
 
 	if (!dm_pool_take(
-		start->pool, snapshot, (*domain)->config, &waiting, ret_sock))
-		return start_waiting(*domain, snapshot, parent, error);
+		start->pool, image, (*domain)->config, &waiting, ret_sock))
+		return start_waiting(*domain, snapshot, image, parent, error);
 	qemu_domain_free(*domain);
 	*domain = waiting;
 	return 0;
@@ -431,9 +492,12 @@ qemu_start(struct lf_snapshot *snapshot, const struct qemu_start *start,
     struct qemu_domain **ret_domain, struct lf_error *error)
 {
 	cleanup(qemu_domain_free_p) struct qemu_domain *domain = NULL;
+	const struct ram_image *image =
+	    start->now != NULL ? start->now->view->image : snapshot->image;
 	struct lf_domain_config *parent = NULL;
 	struct streams streams = {0};
 	cleanup_close int sock = -1;
+	struct stream_plan plan;
 	int rc;
 
 	rc = domain_new(start->launcher, &domain, error);
@@ -446,14 +510,17 @@ qemu_start(struct lf_snapshot *snapshot, const struct qemu_start *start,
 		rc =
 		    read_streams(&streams, snapshot, start->devstate_fd, error);
 	if (rc == 0)
-		rc = find_qemu(&domain, snapshot, parent, start, &sock, error);
+		rc = find_qemu(
+		    &domain, snapshot, image, parent, start, &sock, error);
 	/* QEMU comes up while the snapshot's own stream is read. */
-	if (rc == 0 && streams.own == NULL)
+	if (rc == 0 && streams.own == NULL && start->now == NULL)
 		rc = read_streams(&streams, snapshot, -1, error);
 	if (rc == 0 && sock < 0)
 		rc = qemu_start_ready(domain, &sock, error);
-	if (rc == 0)
-		rc = give_state(domain, sock, snapshot, start, &streams, error);
+	if (rc == 0) {
+		plan = make_plan(image, &streams, start->now);
+		rc = give_state(domain, sock, &plan, start->now, error);
+	}
 	devfile_free(streams.own);
 	devfile_free(streams.given);
 	lf_domain_config_free(parent);

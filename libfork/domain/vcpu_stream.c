@@ -34,7 +34,7 @@ DEFINE_CLEANUP(struct ram_image *, ram_image_unref);
 struct vcpu_import {
 	struct lf_snapshot *snapshot;
 	struct lf_domain_config *config;
-	struct devfile *devstate;
+	const struct devfile *devstate; /* the snapshot's */
 	struct cpuid_probe probe;
 	bool tcg;
 };
@@ -144,8 +144,7 @@ vcpu_import_begin(struct lf_snapshot *snapshot, const struct kvm_device *device,
 	if (rc < 0)
 		return rc;
 	import->tcg = is_tcg(import->config);
-	rc =
-	    devfile_read(snapshot->devstate_fd, NULL, &import->devstate, error);
+	rc = snapshot_devstate(snapshot, &import->devstate, error);
 	if (rc == 0)
 		rc = cpuid_probe_run(launcher, import->config, PROBE_TIMEOUT_MS,
 		    &import->probe, error);
@@ -176,7 +175,6 @@ vcpu_import_free(struct vcpu_import *import)
 {
 	if (import == NULL)
 		return;
-	devfile_free(import->devstate);
 	lf_domain_config_free(import->config);
 	free(import);
 }
@@ -316,25 +314,49 @@ check_devices(const struct devfile *own, const struct devfile *given,
 	return rc;
 }
 
+/* What is in the device sections of `snapshot`, a fork of `ancestor`. */
 static int
-write_stream(struct lf_snapshot *snapshot, const struct devfile *own,
-    const struct devfile *given, const struct kvm_device *device, bool tcg,
-    struct lf_error *error)
+read_parts(const struct lf_snapshot *snapshot,
+    const struct lf_snapshot *ancestor, const struct kvm_device *device,
+    const struct devfile *own, const struct devfile *given,
+    struct devstate_parts *ret_parts, struct lf_error *error)
 {
-	const struct devstate_parts parts = {
+	struct lf_domain_config *config = NULL;
+	int rc = read_config(ancestor, &config, error);
+
+	if (rc < 0)
+		return rc;
+	*ret_parts = (struct devstate_parts){
 	    .base = own->stream,
 	    .devices = given != NULL ? given->stream : NULL,
-	    .tcg = tcg,
+	    .tcg = is_tcg(config),
 	    .vcpu_count = snapshot->vcpu_count,
 	    .vcpus = snapshot->vcpus,
 	    .chips = snapshot->chips,
 	    .cpuid = &device->cpuid,
 	    .phys_bits = phys_bits_of(snapshot->cpuid),
 	};
+	lf_domain_config_free(config);
+	return 0;
+}
+
+int
+vcpu_export(struct lf_snapshot *snapshot, struct lf_snapshot *ancestor,
+    const struct kvm_device *device, struct lf_error *error)
+{
+	const struct devfile *own;
+	struct devstate_parts parts;
 	uint64_t len;
 	int fd, rc;
 
-	rc = devstate_write(&parts, &fd, &len, error);
+	if (ancestor->devstate_fd < 0 || ancestor->configuration == NULL)
+		return 0;
+	rc = snapshot_devstate(ancestor, &own, error);
+	if (rc == 0)
+		rc = read_parts(
+		    snapshot, ancestor, device, own, NULL, &parts, error);
+	if (rc == 0)
+		rc = devstate_write(&parts, &fd, &len, error);
 	if (rc < 0)
 		return rc;
 	close_fd(snapshot->devstate_fd);
@@ -343,26 +365,43 @@ write_stream(struct lf_snapshot *snapshot, const struct devfile *own,
 	return 0;
 }
 
-int
-vcpu_export(struct lf_snapshot *snapshot, const struct lf_snapshot *ancestor,
-    const struct kvm_device *device, int devices_fd, struct lf_error *error)
+void
+vcpu_sections_done(struct vcpu_sections *sections)
 {
-	cleanup(devfile_free_p) struct devfile *own = NULL, *given = NULL;
-	struct lf_domain_config *config = NULL;
-	int rc;
+	devfile_free(sections->given);
+	devstate_sections_done(&sections->written);
+	*sections = (struct vcpu_sections){0};
+}
 
-	if (ancestor->devstate_fd < 0 || ancestor->configuration == NULL)
-		return 0;
-	rc = devfile_read(ancestor->devstate_fd, NULL, &own, error);
+int
+vcpu_sections_open(struct lf_snapshot *ancestor, int devices_fd,
+    struct vcpu_sections *ret_sections, struct lf_error *error)
+{
+	struct vcpu_sections sections = {0};
+	int rc = snapshot_devstate(ancestor, &sections.own, error);
+
 	if (rc == 0 && devices_fd >= 0)
-		rc = devfile_read(devices_fd, own->stream, &given, error);
-	if (rc == 0 && given != NULL)
-		rc = check_devices(own, given, error);
-	if (rc == 0)
-		rc = read_config(ancestor, &config, error);
+		rc = devfile_read(
+		    devices_fd, sections.own->stream, &sections.given, error);
+	if (rc == 0 && sections.given != NULL)
+		rc = check_devices(sections.own, sections.given, error);
 	if (rc < 0)
-		return rc;
-	rc = write_stream(snapshot, own, given, device, is_tcg(config), error);
-	lf_domain_config_free(config);
+		vcpu_sections_done(&sections);
+	else
+		*ret_sections = sections;
 	return rc;
+}
+
+int
+vcpu_sections_write(struct vcpu_sections *sections,
+    const struct lf_snapshot *states, struct lf_snapshot *ancestor,
+    const struct kvm_device *device, struct lf_error *error)
+{
+	struct devstate_parts parts;
+	int rc = read_parts(states, ancestor, device, sections->own,
+	    sections->given, &parts, error);
+
+	return rc < 0
+		   ? rc
+		   : devstate_sections_make(&parts, &sections->written, error);
 }

@@ -12,8 +12,10 @@
 #include <libfork/launcher.h>
 
 #include "base/cleanup.h"
+#include "qemu/devstate_write.h"
 #include "snapshot/snapshot.h"
 
+struct devfile;
 struct kvm_device;
 struct vcpu_import;
 struct vm;
@@ -40,12 +42,30 @@ DEFINE_CLEANUP(struct vcpu_import *, vcpu_import_free);
 
 /*
  * Gives `snapshot`, which has vCPU states, a device stream of its own: that of
- * `ancestor` with those states. `devices_fd` (-1: none) is a stream of the
- * ancestor's instant whose device sections are used instead. Nothing happens
- * when the ancestor has no stream.
+ * `ancestor` with those states. Nothing happens when the ancestor has none.
  */
-int vcpu_export(struct lf_snapshot *snapshot,
-    const struct lf_snapshot *ancestor, const struct kvm_device *device,
-    int devices_fd, struct lf_error *error);
+int vcpu_export(struct lf_snapshot *snapshot, struct lf_snapshot *ancestor,
+    const struct kvm_device *device, struct lf_error *error);
+
+/*
+ * What a QEMU that goes on for a fork is sent: its ancestor's stream, or the
+ * device sections of another one of the ancestor's instant, and in place of
+ * some sections what is written from the fork's states.
+ */
+struct vcpu_sections {
+	const struct devfile *own;        /* the ancestor's */
+	struct devfile *given;            /* NULL */
+	struct devstate_sections written; /* none yet */
+};
+
+/* Reads the streams; `devices_fd` -1: the ancestor's own devices. */
+int vcpu_sections_open(struct lf_snapshot *ancestor, int devices_fd,
+    struct vcpu_sections *ret_sections, struct lf_error *error);
+void vcpu_sections_done(struct vcpu_sections *sections);
+
+/* Writes what is in `states`, a snapshot for its vCPUs and chips only. */
+int vcpu_sections_write(struct vcpu_sections *sections,
+    const struct lf_snapshot *states, struct lf_snapshot *ancestor,
+    const struct kvm_device *device, struct lf_error *error);
 
 #endif

@@ -14,13 +14,13 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/sys.h"
-#include "memory/layer.h"
 
 DEFINE_CLEANUP(struct ram_image *, ram_image_unref);
 DEFINE_CLEANUP(struct ram_file *, ram_file_unref);
 
 /* Which chunks of one file belong into the delta, as a bitmap of bytes. */
 struct chunks {
+	uint64_t bytes;                 /* of a chunk */
 	uint8_t *wanted[RAM_FILES_MAX]; /* owned; NULL: none */
 };
 
@@ -42,12 +42,12 @@ want(struct chunks *chunks, const struct ram_image *image, uint32_t file,
 	if (chunks->wanted[file] == NULL) {
 		uint64_t size = ram_file_size(image->files[file]);
 
-		chunks->wanted[file] = sys.calloc(size / RAM_RUN_BYTES + 1, 1);
+		chunks->wanted[file] = sys.calloc(size / chunks->bytes + 1, 1);
 		if (chunks->wanted[file] == NULL)
 			return error_nomem(error);
 	}
-	for (at = offset / RAM_RUN_BYTES;
-	     at <= (offset + length - 1) / RAM_RUN_BYTES; at++)
+	for (at = offset / chunks->bytes;
+	     at <= (offset + length - 1) / chunks->bytes; at++)
 		chunks->wanted[file][at] = 1;
 	return 0;
 }
@@ -112,136 +112,88 @@ want_regions(struct chunks *chunks, const struct memory_view *view,
 	return rc;
 }
 
-/* Counts the runs, or fills them in when `runs` is given. */
+/* Counts the runs of a file, or fills them in when `runs` is given. */
+static size_t
+list_file(const struct chunks *chunks, uint32_t file, uint64_t size,
+    struct ram_run *runs, uint64_t *at)
+{
+	const uint8_t *wanted = chunks->wanted[file];
+	uint64_t total = (size + chunks->bytes - 1) / chunks->bytes, i = 0;
+	size_t count = 0;
+
+	while (i < total) {
+		const uint8_t *first = memchr(wanted + i, 1, total - i);
+		const uint8_t *behind;
+		uint64_t offset, end = size;
+
+		if (first == NULL)
+			break;
+		offset = (uint64_t)(first - wanted) * chunks->bytes;
+		i = (uint64_t)(first - wanted);
+		behind = memchr(first, 0, total - i);
+		if (behind != NULL)
+			end = (uint64_t)(behind - wanted) * chunks->bytes;
+		if (runs != NULL)
+			runs[count] = (struct ram_run){
+			    .file = file,
+			    .offset = offset,
+			    .length = end - offset,
+			    .at = *at,
+			};
+		count++;
+		*at += end - offset;
+		i = behind != NULL ? (uint64_t)(behind - wanted) : total;
+	}
+	return count;
+}
+
 static size_t
 list_runs(const struct chunks *chunks, const struct ram_image *image,
     struct ram_run *runs, uint64_t *ret_bytes)
 {
-	uint64_t at = 0;
 	size_t count = 0;
 	uint32_t file;
 
-	for (file = 0; file < image->file_count; file++) {
-		uint64_t size = ram_file_size(image->files[file]), offset;
-		bool open = false;
-
-		if (chunks->wanted[file] == NULL)
-			continue;
-		for (offset = 0; offset < size; offset += RAM_RUN_BYTES) {
-			uint64_t length = size - offset < RAM_RUN_BYTES
-					      ? size - offset
-					      : RAM_RUN_BYTES;
-
-			if (!chunks->wanted[file][offset / RAM_RUN_BYTES]) {
-				open = false;
-				continue;
-			}
-			if (open && runs != NULL)
-				runs[count - 1].length += length;
-			if (!open) {
-				if (runs != NULL)
-					runs[count] = (struct ram_run){
-					    .file = file,
-					    .offset = offset,
-					    .length = length,
-					    .at = at,
-					};
-				count++;
-			}
-			open = true;
-			at += length;
-		}
-	}
-	*ret_bytes = at;
+	*ret_bytes = 0;
+	for (file = 0; file < image->file_count; file++)
+		if (chunks->wanted[file] != NULL)
+			count += list_file(chunks, file,
+			    ram_file_size(image->files[file]),
+			    runs != NULL ? runs + count : NULL, ret_bytes);
 	return count;
-}
-
-/* Probes are never part of a snapshot. */
-static void
-copy_without_probes(const struct memory_view *view, uint32_t number,
-    uint64_t offset, uint8_t *buf, size_t len)
-{
-	const struct view_file *file = &view->files[number];
-
-	memcpy(buf, file->memory + (offset - file->offset), len);
-	layer_hide(view->layer, number, offset, buf, len);
 }
 
 /*
  * Writes what the view shows of a file at offset .. offset+length-1 to `at`:
- * the part that the view maps, and the image's own bytes around it.
+ * straight from its mapping where it may be seen as it is.
  */
 static int
 write_run(const struct memory_view *view, const struct ram_file *to,
     const struct ram_run *run, uint64_t at, struct lf_error *error)
 {
-	const struct view_file *file = &view->files[run->file];
 	uint64_t offset = run->offset, end = run->offset + run->length;
 	cleanup_free uint8_t *buf = NULL;
+	const uint8_t *bytes;
 
+	bytes = memory_view_file_bytes(view, run->file, offset, run->length);
+	if (bytes != NULL)
+		return ram_file_write(to, at, bytes, run->length, error);
+	buf = sys.malloc(RAM_RUN_BYTES);
+	if (buf == NULL)
+		return error_nomem(error);
 	while (offset < end) {
-		uint64_t stop = end;
-		bool shown = offset >= file->offset &&
-			     offset < file->offset + file->length;
-		int rc = 0;
+		size_t len = end - offset < RAM_RUN_BYTES
+				 ? (size_t)(end - offset)
+				 : RAM_RUN_BYTES;
+		int rc = memory_view_read_file(
+		    view, run->file, offset, buf, len, error);
 
-		if (offset < file->offset && stop > file->offset)
-			stop = file->offset;
-		if (shown && stop > file->offset + file->length)
-			stop = file->offset + file->length;
-		if (shown && view->layer == NULL) {
-			rc = ram_file_write(to, at,
-			    file->memory + (offset - file->offset),
-			    stop - offset, error);
-		} else {
-			if (stop - offset > RAM_RUN_BYTES)
-				stop = offset + RAM_RUN_BYTES;
-			if (buf == NULL)
-				buf = sys.malloc(RAM_RUN_BYTES);
-			if (buf == NULL)
-				return error_nomem(error);
-			if (shown)
-				copy_without_probes(view, run->file, offset,
-				    buf, stop - offset);
-			else
-				rc = ram_image_read(view->image, run->file,
-				    offset, buf, stop - offset, error);
-			if (rc == 0)
-				rc = ram_file_write(
-				    to, at, buf, stop - offset, error);
-		}
+		if (rc == 0)
+			rc = ram_file_write(to, at, buf, len, error);
 		if (rc < 0)
 			return rc;
-		at += stop - offset;
-		offset = stop;
-	}
-	return 0;
-}
-
-/* The bytes of regions go where the image would show them. */
-static int
-write_regions(const struct memory_view *view, const struct ram_image *image,
-    struct lf_error *error)
-{
-	size_t i;
-
-	for (i = 0; i < view->range_count; i++) {
-		const struct view_range *range = &view->ranges[i];
-		const struct ram_run *run;
-		size_t at;
-		int rc;
-
-		if (range->first_page != VIEW_NO_PAGE ||
-		    range->file == VIEW_NO_FILE)
-			continue;
-		/* One run holds all of it: chunks side by side are joined. */
-		at = ram_image_find_run(image, range->file, range->offset);
-		run = &image->runs[at];
-		rc = ram_file_write(image->delta,
-		    run->at + (range->offset - run->offset), range->memory,
-		    range->length, error);
-		if (rc < 0)
-			return rc;
+		at += len;
+		offset += len;
 	}
 	return 0;
 }
@@ -287,9 +239,39 @@ make_delta(const struct memory_view *view, const struct chunks *chunks,
 		rc = write_run(view, delta, &runs[i], runs[i].at, error);
 	if (rc == 0)
 		rc = ram_image_set_delta(image, delta, runs, count, error);
-	if (rc == 0)
-		rc = write_regions(view, image, error);
 	return rc == 0 ? ram_file_seal(delta, error) : rc;
+}
+
+static int
+want_all(struct chunks *chunks, const struct memory_view *view,
+    const struct dirty_set *set, struct lf_error *error)
+{
+	int rc = want_old(chunks, view->image, error);
+
+	if (rc == 0)
+		rc = want_dirty(chunks, view, set, error);
+	return rc == 0 ? want_regions(chunks, view, error) : rc;
+}
+
+int
+delta_find(const struct memory_view *view, const struct dirty_set *set,
+    struct ram_run **ret_runs, size_t *ret_count, struct lf_error *error)
+{
+	cleanup(chunks_done) struct chunks chunks = {.bytes = PAGE_BYTES};
+	int rc = want_all(&chunks, view, set, error);
+	struct ram_run *runs;
+	uint64_t ignored;
+	size_t count;
+
+	if (rc < 0)
+		return rc;
+	count = list_runs(&chunks, view->image, NULL, &ignored);
+	runs = sys.calloc(count + 1, sizeof(*runs));
+	if (runs == NULL)
+		return error_nomem(error);
+	*ret_count = list_runs(&chunks, view->image, runs, &ignored);
+	*ret_runs = runs;
+	return 0;
 }
 
 int
@@ -297,14 +279,10 @@ delta_freeze(const struct memory_view *view, const struct dirty_set *set,
     struct ram_image **ret, struct lf_error *error)
 {
 	cleanup(ram_image_unref_p) struct ram_image *image = NULL;
-	cleanup(chunks_done) struct chunks chunks = {0};
+	cleanup(chunks_done) struct chunks chunks = {.bytes = RAM_RUN_BYTES};
 	int rc;
 
-	rc = want_old(&chunks, view->image, error);
-	if (rc == 0)
-		rc = want_dirty(&chunks, view, set, error);
-	if (rc == 0)
-		rc = want_regions(&chunks, view, error);
+	rc = want_all(&chunks, view, set, error);
 	if (rc == 0)
 		rc = image_like(view->image, &image, error);
 	if (rc == 0)

@@ -20,6 +20,15 @@
 int delta_freeze(const struct memory_view *view, const struct dirty_set *set,
     struct ram_image **ret, struct lf_error *error);
 
+/*
+ * Where the view shows something else than the image's files have: the image's
+ * own delta, the pages of `set` that differ, what regions hide. Runs of whole
+ * pages, sorted, to be read with memory_view_read_file(); `at` has no meaning.
+ * The caller frees them.
+ */
+int delta_find(const struct memory_view *view, const struct dirty_set *set,
+    struct ram_run **ret_runs, size_t *ret_count, struct lf_error *error);
+
 /* The same content without a delta. */
 int delta_flatten(const struct ram_image *image, struct ram_image **ret,
     struct lf_error *error);

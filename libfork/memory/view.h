@@ -106,6 +106,21 @@ void memory_view_read(
     const struct memory_view *view, uint64_t gpa, void *buf, size_t len);
 
 /*
+ * Reads what a view shows of the image's file `file`: the guest's bytes where
+ * a range shows the file, a region's where it hides it, else the image's own;
+ * no probes.
+ */
+int memory_view_read_file(const struct memory_view *view, uint32_t file,
+    uint64_t offset, void *buf, size_t len, struct lf_error *error);
+
+/*
+ * The same bytes where they are mapped; NULL when they have to be read because
+ * not all of them are, or because there are probes or regions.
+ */
+const uint8_t *memory_view_file_bytes(const struct memory_view *view,
+    uint32_t file, uint64_t offset, uint64_t len);
+
+/*
  * Calls `fn` for every page that the kernel holds privately for this view
  * (/proc/self/pagemap: not file-backed any more). Stops at a negative value
  * and returns it.

@@ -151,3 +151,90 @@ memory_view_read(
 		len -= here;
 	}
 }
+
+/* --- by file --- */
+
+/* The part of a region that hides something of offset .. end-1 of a file. */
+static bool
+clip_region(const struct view_range *range, uint32_t file, uint64_t offset,
+    uint64_t end, uint64_t *ret_from, uint64_t *ret_to)
+{
+	if (range->first_page != VIEW_NO_PAGE || range->file != file)
+		return false;
+	*ret_from = range->offset > offset ? range->offset : offset;
+	*ret_to = range->offset + range->length < end
+		      ? range->offset + range->length
+		      : end;
+	return *ret_from < *ret_to;
+}
+
+const uint8_t *
+memory_view_file_bytes(const struct memory_view *view, uint32_t number,
+    uint64_t offset, uint64_t len)
+{
+	const struct view_file *file = &view->files[number];
+	uint64_t from, to;
+	size_t i;
+
+	if (view->layer != NULL || offset < file->offset ||
+	    offset - file->offset > file->length ||
+	    len > file->length - (offset - file->offset))
+		return NULL;
+	for (i = 0; i < view->range_count; i++)
+		if (clip_region(&view->ranges[i], number, offset, offset + len,
+			&from, &to))
+			return NULL;
+	return file->memory + (offset - file->offset);
+}
+
+/* As memory_view_read_file(), with what regions hide. */
+static int
+read_below(const struct memory_view *view, uint32_t number, uint64_t offset,
+    uint8_t *to, size_t len, struct lf_error *error)
+{
+	const struct view_file *file = &view->files[number];
+	uint64_t shown_end = file->offset + file->length;
+
+	while (len > 0) {
+		bool shown = offset >= file->offset && offset < shown_end;
+		size_t here = len;
+		int rc = 0;
+
+		if (shown && here > shown_end - offset)
+			here = (size_t)(shown_end - offset);
+		if (offset < file->offset && here > file->offset - offset)
+			here = (size_t)(file->offset - offset);
+		if (shown)
+			memcpy(
+			    to, file->memory + (offset - file->offset), here);
+		else
+			rc = ram_image_read(
+			    view->image, number, offset, to, here, error);
+		if (rc < 0)
+			return rc;
+		if (shown && view->layer != NULL)
+			layer_hide(view->layer, number, offset, to, here);
+		to += here;
+		offset += here;
+		len -= here;
+	}
+	return 0;
+}
+
+int
+memory_view_read_file(const struct memory_view *view, uint32_t file,
+    uint64_t offset, void *buf, size_t len, struct lf_error *error)
+{
+	uint64_t from, to;
+	size_t i;
+	int rc = read_below(view, file, offset, buf, len, error);
+
+	for (i = 0; i < view->range_count && rc == 0; i++) {
+		const struct view_range *range = &view->ranges[i];
+
+		if (clip_region(range, file, offset, offset + len, &from, &to))
+			memcpy((uint8_t *)buf + (from - offset),
+			    range->memory + (from - range->offset), to - from);
+	}
+	return rc;
+}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Writing a fork's device stream. Sections follow each other as in the
- * ancestor's; a rewritten one keeps its header and footer.
+ * Writing a fork's device stream, or what is new in it. Sections follow each
+ * other as in the ancestor's; a rewritten one keeps its header and footer.
  */
 #include "qemu/devstate_write.h"
 
@@ -27,7 +27,7 @@ struct work {
 	uint64_t *tsc_before; /* of each vCPU, at the ancestor's freeze */
 	struct qemu_timer timer;
 	struct qemu_chips chips; /* found: none, unless they are written */
-	json_t *description;
+	json_t *description;     /* NULL: only sections are wanted */
 	struct writer w;
 };
 
@@ -125,9 +125,13 @@ described(const struct work *work, const struct stream_section *section)
 	return NULL;
 }
 
+/* The subsections that a section has now, where they are described. */
 static int
-set_subsections(json_t *device, json_t *subsections, struct lf_error *error)
+set_subsections(const struct work *work, const struct stream_section *section,
+    json_t *subsections, struct lf_error *error)
 {
+	json_t *device = described(work, section);
+
 	if (subsections == NULL || device == NULL) {
 		json_decref(subsections);
 		return error_nomem(error);
@@ -149,12 +153,13 @@ write_cpu(struct work *work, const struct stream_section *section,
     struct lf_error *error)
 {
 	const struct qemu_cpu *cpu = &work->vcpus[section->instance_id].cpu;
-	json_t *device = described(work, section);
 
 	qemu_cpu_save(cpu, &work->w);
-	return set_subsections(device,
+	if (work->description == NULL)
+		return 0;
+	return set_subsections(work, section,
 	    vmstate_describe(&qemu_cpu_table, &cpu->found, cpu,
-		json_object_get(device, "subsections")),
+		json_object_get(described(work, section), "subsections")),
 	    error);
 }
 
@@ -183,35 +188,34 @@ write_kvmclock(struct work *work, const struct stream_section *section,
 		ns += (uint64_t)((unsigned __int128)ticks * 1000000 /
 				 cpu->tsc_khz);
 	writer_be64(&work->w, ns);
-	return set_subsections(described(work, section), json_array(), error);
+	if (work->description == NULL)
+		return 0;
+	return set_subsections(work, section, json_array(), error);
 }
 
+/* Writes a section's body if the fork's state is in it; 1, or 0 if not. */
 static int
 write_body(struct work *work, const struct stream_section *section,
     struct lf_error *error)
 {
 	bool of_vcpu = section->instance_id < work->parts->vcpu_count;
+	int rc = 0;
 
 	if (of_vcpu && strcmp(section->name, "cpu") == 0)
-		return write_cpu(work, section, error);
-	if (of_vcpu && strcmp(section->name, "cpu_common") == 0) {
+		rc = write_cpu(work, section, error);
+	else if (of_vcpu && strcmp(section->name, "cpu_common") == 0)
 		qemu_cpu_common_save(
 		    &work->vcpus[section->instance_id].common, &work->w);
-		return 0;
-	}
-	if (of_vcpu && strcmp(section->name, "apic") == 0) {
+	else if (of_vcpu && strcmp(section->name, "apic") == 0)
 		qemu_apic_save(
 		    &work->vcpus[section->instance_id].apic, &work->w);
-		return 0;
-	}
-	if (strcmp(section->name, "kvmclock") == 0)
-		return write_kvmclock(work, section, error);
-	if (strcmp(section->name, "timer") == 0)
+	else if (strcmp(section->name, "kvmclock") == 0)
+		rc = write_kvmclock(work, section, error);
+	else if (strcmp(section->name, "timer") == 0)
 		qemu_timer_save(&work->timer, &work->w);
 	else if (!qemu_chips_save(&work->chips, section, &work->w))
-		writer_bytes(&work->w, work->devices->data + section->offset,
-		    section->length);
-	return 0;
+		return 0;
+	return rc < 0 ? rc : 1;
 }
 
 static int
@@ -232,6 +236,10 @@ write_stream(struct work *work, struct lf_error *error)
 		rc = write_body(work, section, error);
 		if (rc < 0)
 			return rc;
+		if (rc == 0)
+			writer_bytes(&work->w,
+			    work->devices->data + section->offset,
+			    section->length);
 		writer_u8(&work->w, STREAM_FOOTER);
 		writer_be32(&work->w, section->number);
 	}
@@ -271,39 +279,124 @@ to_memfd(const struct writer *w, int *ret_fd, struct lf_error *error)
 	return 0;
 }
 
+/* What the ancestor's sections hold, with the fork's state over it. */
+static int
+begin(struct work *work, const struct devstate_parts *parts,
+    struct lf_error *error)
+{
+	int rc;
+
+	*work = (struct work){
+	    .parts = parts,
+	    .devices = parts->devices != NULL ? parts->devices : parts->base,
+	};
+	writer_init(&work->w);
+	rc = load_vcpus(work, error);
+	if (rc == 0)
+		rc = load_timer(work, error);
+	if (rc == 0)
+		rc = change_vcpus(work, error);
+	return rc == 0 ? load_chips(work, error) : rc;
+}
+
+static void
+end(struct work *work)
+{
+	json_decref(work->description);
+	free(work->vcpus);
+	free(work->tsc_before);
+	writer_done(&work->w);
+}
+
 int
 devstate_write(const struct devstate_parts *parts, int *ret_fd,
     uint64_t *ret_len, struct lf_error *error)
 {
-	struct work work = {
-	    .parts = parts,
-	    .devices = parts->devices != NULL ? parts->devices : parts->base,
-	};
-	int rc;
+	struct work work;
+	int rc = begin(&work, parts, error);
 
 	/* One whose description was lent cannot be given one that fits. */
-	if (work.devices->vmdesc == NULL)
-		return error_set(error, ENOTSUP,
+	if (rc == 0 && work.devices->vmdesc == NULL)
+		rc = error_set(error, ENOTSUP,
 		    "the device state has no description of its fields");
-	writer_init(&work.w);
-	work.description = json_deep_copy(work.devices->vmdesc->root);
-	rc = work.description != NULL ? load_vcpus(&work, error)
-				      : error_nomem(error);
-	if (rc == 0)
-		rc = load_timer(&work, error);
-	if (rc == 0)
-		rc = change_vcpus(&work, error);
-	if (rc == 0)
-		rc = load_chips(&work, error);
-	if (rc == 0)
-		rc = write_stream(&work, error);
+	if (rc == 0) {
+		work.description = json_deep_copy(work.devices->vmdesc->root);
+		rc = work.description != NULL ? write_stream(&work, error)
+					      : error_nomem(error);
+	}
 	if (rc == 0)
 		rc = to_memfd(&work.w, ret_fd, error);
 	if (rc == 0)
 		*ret_len = work.w.len;
-	json_decref(work.description);
-	free(work.vcpus);
-	free(work.tsc_before);
-	writer_done(&work.w);
+	end(&work);
+	return rc;
+}
+
+/* --- sections alone --- */
+
+void
+devstate_sections_done(struct devstate_sections *sections)
+{
+	free(sections->overrides);
+	writer_done(&sections->bytes);
+	*sections = (struct devstate_sections){0};
+}
+
+static int
+collect_sections(struct work *work, struct devstate_sections *sections,
+    struct lf_error *error)
+{
+	size_t i, at = 0;
+	int rc;
+
+	sections->overrides = sys.calloc(
+	    work->devices->section_count, sizeof(*sections->overrides));
+	if (sections->overrides == NULL)
+		return error_nomem(error);
+	for (i = 0; i < work->devices->section_count; i++) {
+		const struct stream_section *section =
+		    &work->devices->sections[i];
+		size_t before = work->w.len;
+
+		rc = write_body(work, section, error);
+		if (rc < 0)
+			return rc;
+		if (rc == 0)
+			continue;
+		sections->overrides[sections->count++] =
+		    (struct stream_override){
+			.name = section->name,
+			.instance_id = section->instance_id,
+			.len = work->w.len - before,
+		    };
+	}
+	rc = writer_status(&work->w, error);
+	if (rc < 0)
+		return rc;
+	sections->bytes = work->w;
+	writer_init(&work->w);
+	/* Only now do the bytes stay where they are. */
+	for (i = 0; i < sections->count; i++) {
+		sections->overrides[i].body = sections->bytes.data + at;
+		at += sections->overrides[i].len;
+	}
+	return 0;
+}
+
+int
+devstate_sections_make(const struct devstate_parts *parts,
+    struct devstate_sections *ret_sections, struct lf_error *error)
+{
+	struct devstate_sections sections = {0};
+	struct work work;
+	int rc = begin(&work, parts, error);
+
+	if (rc == 0)
+		rc = collect_sections(&work, &sections, error);
+	end(&work);
+	if (rc < 0)
+		devstate_sections_done(&sections);
+	else
+		*ret_sections = sections;
 	return rc;
 }

@@ -16,7 +16,10 @@
 #include "cpu/chips.h"
 #include "cpu/cpuid.h"
 #include "cpu/state.h"
+#include "base/cleanup.h"
+#include "base/writer.h"
 #include "qemu/stream.h"
+#include "qemu/stream_write.h"
 
 struct devstate_parts {
 	/* Of the ancestor; needs a description. */
@@ -37,5 +40,21 @@ struct devstate_parts {
  */
 int devstate_write(const struct devstate_parts *parts, int *ret_fd,
     uint64_t *ret_len, struct lf_error *error);
+
+/*
+ * The sections alone that are written from the fork's state, for one who sends
+ * them in place of the ancestor's (qemu/stream_write.h). No description comes
+ * with them: QEMU needs none.
+ */
+struct devstate_sections {
+	struct stream_override *overrides;
+	size_t count;
+	struct writer bytes; /* their bodies */
+};
+
+/* Errors as devstate_write(); nothing is to be freed after one. */
+int devstate_sections_make(const struct devstate_parts *parts,
+    struct devstate_sections *ret_sections, struct lf_error *error);
+void devstate_sections_done(struct devstate_sections *sections);
 
 #endif

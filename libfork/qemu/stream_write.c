@@ -20,6 +20,7 @@
 
 #define CHUNK_BYTES RAM_RUN_BYTES
 #define FLUSH_BYTES (256 * 1024)
+#define PIECE_BYTES (64 * 1024)
 
 struct sender {
 	int sock;
@@ -97,8 +98,13 @@ static int
 send_piece(struct sender *sender, const struct stream *stream, size_t start,
     size_t end, struct lf_error *error)
 {
-	int rc = flush(sender, error);
+	int rc;
 
+	if (end - start < PIECE_BYTES) {
+		writer_bytes(&sender->w, stream->data + start, end - start);
+		return flush_when_full(sender, error);
+	}
+	rc = flush(sender, error);
 	return rc < 0 ? rc
 		      : send_bytes(
 			    sender, stream->data + start, end - start, error);
@@ -167,25 +173,47 @@ put_page(struct sender *sender, const struct ram_block *block, uint64_t offset,
 		writer_bytes(&sender->w, page, STREAM_PAGE_BYTES);
 }
 
-/* The pages of `length` bytes at `start` of a block. */
+/* Bytes of a file: where they are mapped, or read into the chunk. */
 static int
-put_pages(struct sender *sender, const struct stream_plan *plan,
-    const struct ram_block *block, uint64_t start, uint64_t length,
-    struct lf_error *error)
+find_bytes(struct sender *sender, const struct ram_image *image,
+    const struct memory_view *view, uint32_t file, uint64_t offset, size_t len,
+    const uint8_t **ret_bytes, struct lf_error *error)
+{
+	*ret_bytes = view != NULL
+			 ? memory_view_file_bytes(view, file, offset, len)
+			 : NULL;
+	if (*ret_bytes != NULL)
+		return 0;
+	*ret_bytes = sender->chunk;
+	return view != NULL ? memory_view_read_file(
+				  view, file, offset, sender->chunk, len, error)
+			    : ram_image_read(image, file, offset, sender->chunk,
+				  len, error);
+}
+
+/*
+ * The pages of `length` bytes at `start` of a block, as the view shows them or,
+ * without one, the image.
+ */
+static int
+put_pages(struct sender *sender, const struct ram_image *image,
+    const struct memory_view *view, const struct ram_block *block,
+    uint64_t start, uint64_t length, struct lf_error *error)
 {
 	uint64_t end = start + length;
 
 	while (start < end) {
 		size_t len = end - start < CHUNK_BYTES ? (size_t)(end - start)
 						       : CHUNK_BYTES;
+		const uint8_t *bytes;
 		size_t i;
-		int rc = ram_image_read(plan->image, block->file,
-		    block->offset + start, sender->chunk, len, error);
+		int rc = find_bytes(sender, image, view, block->file,
+		    block->offset + start, len, &bytes, error);
 
 		if (rc < 0)
 			return rc;
 		for (i = 0; i < len; i += STREAM_PAGE_BYTES)
-			put_page(sender, block, start + i, sender->chunk + i);
+			put_page(sender, block, start + i, bytes + i);
 		rc = flush_when_full(sender, error);
 		if (rc < 0)
 			return rc;
@@ -194,30 +222,54 @@ put_pages(struct sender *sender, const struct stream_plan *plan,
 	return 0;
 }
 
-/* What the delta has of a block. */
+/* What runs have of a block. */
 static int
-put_delta(struct sender *sender, const struct stream_plan *plan,
+put_runs(struct sender *sender, const struct ram_image *image,
+    const struct memory_view *view, const struct ram_block *block,
+    const struct ram_run *runs, size_t count, struct lf_error *error)
+{
+	size_t i;
+	int rc = 0;
+
+	for (i = 0; rc == 0 && i < count; i++) {
+		uint64_t start, end = runs[i].offset + runs[i].length;
+
+		if (runs[i].file != block->file || end <= block->offset ||
+		    runs[i].offset >= block->offset + block->length)
+			continue;
+		start = runs[i].offset > block->offset
+			    ? runs[i].offset - block->offset
+			    : 0;
+		end -= block->offset;
+		if (end > block->length)
+			end = block->length;
+		rc = put_pages(
+		    sender, image, view, block, start, end - start, error);
+	}
+	return rc;
+}
+
+/*
+ * A block that the receiver does not have is sent whole, as the snapshot has
+ * it, and then what a fork changed in it: what comes later counts.
+ */
+static int
+put_block(struct sender *sender, const struct stream_plan *plan,
     const struct ram_block *block, struct lf_error *error)
 {
 	const struct ram_image *image = plan->image;
-	size_t i = ram_image_find_run(image, block->file, block->offset);
+	bool known = strcmp(block->idstr, plan->ram_idstr) == 0;
 	int rc = 0;
 
-	for (; rc == 0 && i < image->run_count; i++) {
-		const struct ram_run *run = &image->runs[i];
-		uint64_t start, end;
-
-		if (run->file != block->file ||
-		    run->offset >= block->offset + block->length)
-			break;
-		start = run->offset > block->offset
-			    ? run->offset - block->offset
-			    : 0;
-		end = run->offset + run->length - block->offset;
-		if (end > block->length)
-			end = block->length;
-		rc = put_pages(sender, plan, block, start, end - start, error);
-	}
+	if (!known)
+		rc = put_pages(
+		    sender, image, NULL, block, 0, block->length, error);
+	if (rc == 0 && plan->view != NULL)
+		rc = put_runs(sender, image, plan->view, block, plan->runs,
+		    plan->run_count, error);
+	else if (rc == 0 && known)
+		rc = put_runs(sender, image, NULL, block, image->runs,
+		    image->run_count, error);
 	return rc;
 }
 
@@ -241,11 +293,7 @@ send_ram(struct sender *sender, const struct stream_plan *plan,
 			    "RAM block '%s' is not in the snapshot as its "
 			    "stream has it",
 			    idstr);
-		if (strcmp(idstr, plan->ram_idstr) == 0)
-			rc = put_delta(sender, plan, block, error);
-		else
-			rc = put_pages(
-			    sender, plan, block, 0, block->length, error);
+		rc = put_block(sender, plan, block, error);
 	}
 	writer_be64(&sender->w, STREAM_RAM_EOS);
 	put_footer(&sender->w, stream->ram_number);
@@ -297,8 +345,17 @@ send_devices(struct sender *sender, const struct stream_plan *plan,
 	return send_piece(sender, stream, done, stream->end, error);
 }
 
+/* QEMU complains where no description is, but looks into none. */
+static int
+send_end(struct sender *sender, struct lf_error *error)
+{
+	writer_u8(&sender->w, STREAM_EOF);
+	put_section(&sender->w, STREAM_VMDESC, 0);
+	return flush(sender, error);
+}
+
 int
-stream_send(int sock, const struct stream_plan *plan, int timeout_ms,
+stream_send_memory(int sock, const struct stream_plan *plan, int timeout_ms,
     struct lf_error *error)
 {
 	struct sender sender = {.sock = sock, .timeout_ms = timeout_ms};
@@ -307,16 +364,33 @@ stream_send(int sock, const struct stream_plan *plan, int timeout_ms,
 	sender.chunk = sys.malloc(CHUNK_BYTES);
 	if (sender.chunk == NULL)
 		return error_nomem(error);
-	rc = send_piece(&sender, plan->base, 0, plan->base->ram, error);
+	writer_bytes(&sender.w, plan->base->data, plan->base->ram);
+	rc = send_ram(&sender, plan, error);
 	if (rc == 0)
-		rc = send_ram(&sender, plan, error);
-	if (rc == 0)
-		rc = send_devices(&sender, plan, error);
-	/* The end mark and the description. */
-	if (rc == 0)
-		rc = send_piece(&sender, plan->base, plan->base->end,
-		    plan->base->len, error);
+		rc = flush(&sender, error);
 	writer_done(&sender.w);
 	free(sender.chunk);
 	return rc;
+}
+
+int
+stream_send_devices(int sock, const struct stream_plan *plan, int timeout_ms,
+    struct lf_error *error)
+{
+	struct sender sender = {.sock = sock, .timeout_ms = timeout_ms};
+	int rc = send_devices(&sender, plan, error);
+
+	if (rc == 0)
+		rc = send_end(&sender, error);
+	writer_done(&sender.w);
+	return rc;
+}
+
+int
+stream_send(int sock, const struct stream_plan *plan, int timeout_ms,
+    struct lf_error *error)
+{
+	int rc = stream_send_memory(sock, plan, timeout_ms, error);
+
+	return rc < 0 ? rc : stream_send_devices(sock, plan, timeout_ms, error);
 }

@@ -2,10 +2,11 @@
 /*
  * Puts a migration stream together for a QEMU that waits for one, and sends
  * it: header and configuration of the snapshot's stream, a RAM section made
- * from the snapshot's image, device sections unchanged except for those that
- * are overridden, the description. Nothing of it is ever whole in memory, and
- * a receiver that does not read cannot hold the sender for longer than the
- * time-out.
+ * from the snapshot's image or from the memory of a fork that ran, device
+ * sections unchanged except for those that are overridden, and an empty
+ * description: QEMU reads none, but misses one that is not there. Nothing of
+ * it is ever whole in memory, and a receiver that does not read cannot hold
+ * the sender for longer than the time-out.
  */
 #ifndef QEMU_STREAM_WRITE_H
 #define QEMU_STREAM_WRITE_H
@@ -16,6 +17,7 @@
 #include <libfork/error.h>
 
 #include "memory/image.h"
+#include "memory/view.h"
 #include "qemu/stream.h"
 
 /* The body of one device section, instead of the stream's own. */
@@ -38,6 +40,13 @@ struct stream_plan {
 	 * the image's delta are sent. All other blocks are sent whole.
 	 */
 	const char *ram_idstr;
+	/*
+	 * Memory of a fork of the image, and where it shows something else
+	 * than the image's files (delta_find()); NULL: the image itself.
+	 */
+	const struct memory_view *view;
+	const struct ram_run *runs;
+	size_t run_count;
 	const struct stream_override *overrides;
 	size_t override_count;
 };
@@ -48,5 +57,15 @@ struct stream_plan {
  */
 int stream_send(int sock, const struct stream_plan *plan, int timeout_ms,
     struct lf_error *error);
+
+/*
+ * The same in two steps: all up to the end of the memory, and the rest. In
+ * between the receiver has something to do; `devices` and `overrides` may be
+ * filled in meanwhile.
+ */
+int stream_send_memory(int sock, const struct stream_plan *plan, int timeout_ms,
+    struct lf_error *error);
+int stream_send_devices(int sock, const struct stream_plan *plan,
+    int timeout_ms, struct lf_error *error);
 
 #endif

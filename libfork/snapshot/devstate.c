@@ -25,6 +25,23 @@ check_present(const struct lf_snapshot *snapshot, struct lf_error *error)
 			 "from QEMU");
 }
 
+int
+snapshot_devstate(struct lf_snapshot *snapshot,
+    const struct devfile **ret_devstate, struct lf_error *error)
+{
+	int rc = check_present(snapshot, error);
+
+	if (rc < 0)
+		return rc;
+	pthread_mutex_lock(&snapshot->lock);
+	if (snapshot->devstate == NULL)
+		rc = devfile_read(
+		    snapshot->devstate_fd, NULL, &snapshot->devstate, error);
+	*ret_devstate = snapshot->devstate;
+	pthread_mutex_unlock(&snapshot->lock);
+	return rc;
+}
+
 static int
 write_all(int fd, const char *bytes, size_t len, struct lf_error *error)
 {

@@ -14,6 +14,7 @@
 #include "cpu/cpuid.h"
 #include "cpu/state.h"
 #include "memory/delta.h"
+#include "qemu/devfile.h"
 #include "memory/view.h"
 
 int
@@ -53,6 +54,7 @@ lf_snapshot_unref(struct lf_snapshot *snapshot)
 	memory_map_done(&snapshot->map);
 	ram_image_unref(snapshot->image);
 	close_fd(snapshot->devstate_fd);
+	devfile_free(snapshot->devstate);
 	json_decref(snapshot->configuration);
 	json_decref(snapshot->disk_files);
 	pthread_mutex_destroy(&snapshot->lock);

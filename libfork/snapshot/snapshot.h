@@ -19,12 +19,14 @@
 struct cpu_chips;
 struct cpu_cpuid;
 struct cpu_state;
+struct devfile;
 
 #define SNAPSHOT_VCPUS_MAX 255
 
 struct lf_snapshot {
-	unsigned refs;        /* atomic */
-	pthread_mutex_t lock; /* image; vcpus until they are complete */
+	unsigned refs; /* atomic */
+	/* image; devstate until it is read; vcpus until they are complete */
+	pthread_mutex_t lock;
 	struct memory_map map;
 	struct ram_image *image; /* a reference */
 
@@ -50,6 +52,7 @@ struct lf_snapshot {
 	/* The migration stream of the freeze: an owned memfd, -1 without. */
 	int devstate_fd;
 	uint64_t devstate_length;
+	struct devfile *devstate; /* read; NULL: nobody needed it yet */
 
 	/* The configuration as lf_domain_config_to_json() has it, or NULL. */
 	json_t *configuration;
@@ -81,6 +84,13 @@ int snapshot_new_like(const struct lf_snapshot *from,
  */
 int snapshot_image(struct lf_snapshot *snapshot, struct ram_image **ret_image,
     struct lf_error *error);
+
+/*
+ * The device stream, read at the first call and kept: the forks of a snapshot
+ * need it again and again. -EINVAL when there is none.
+ */
+int snapshot_devstate(struct lf_snapshot *snapshot,
+    const struct devfile **ret_devstate, struct lf_error *error);
 
 /* Adds the next vCPU's state; takes it over when it succeeds. */
 int snapshot_add_vcpu(struct lf_snapshot *snapshot, struct cpu_state *state,

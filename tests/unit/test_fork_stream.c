@@ -17,6 +17,7 @@
 #include "lib/fault.h"
 #include "lib/sample.h"
 #include "qemu/chip_sections.h"
+#include "qemu/devfile.h"
 #include "qemu/devstate_write.h"
 #include "qemu/timer_section.h"
 
@@ -76,6 +77,33 @@ note(void *opaque, const char *path, const struct lf_devstate_item *a,
 	return 0;
 }
 
+/* The sections alone are those of the whole stream, in its order. */
+static void
+compare_sections(const struct devstate_parts *parts, int fd)
+{
+	struct devstate_sections sections;
+	struct devfile *whole = NULL;
+	struct lf_error error;
+	size_t i;
+
+	cr_assert_eq(devstate_sections_make(parts, &sections, &error), 0, "%s",
+	    error.message);
+	cr_assert_eq(devfile_read(fd, NULL, &whole, &error), 0);
+	cr_assert_geq(sections.count, 3 * parts->vcpu_count);
+	for (i = 0; i < sections.count; i++) {
+		const struct stream_override *one = &sections.overrides[i];
+		const struct stream_section *section =
+		    stream_find(whole->stream, one->name, one->instance_id);
+
+		cr_assert_eq(section->length, one->len, "%s", one->name);
+		cr_assert_eq(memcmp(whole->stream->data + section->offset,
+				 one->body, one->len),
+		    0, "%s", one->name);
+	}
+	devfile_free(whole);
+	devstate_sections_done(&sections);
+}
+
 /* Writes the fork's stream and says in which items it differs. */
 static void
 write_and_compare(struct forked *forked, const char *name, char *text)
@@ -88,6 +116,7 @@ write_and_compare(struct forked *forked, const char *name, char *text)
 	forked->parts.vcpus = forked->states;
 	cr_assert_eq(devstate_write(&forked->parts, &fd, &len, &error), 0, "%s",
 	    error.message);
+	compare_sections(&forked->parts, fd);
 	file = sample_fd(name);
 	cr_assert_eq(lf_devstate_open(file, &before, &error), 0);
 	cr_assert_eq(
@@ -224,6 +253,27 @@ Test(fork_stream, every_failed_call_is_an_error_and_leaks_nothing)
 			close(fd);
 		}
 		cr_assert_eq(fault_open_descriptors(), fault.descriptors);
+	}
+	forked_close(&forked);
+}
+
+Test(fork_stream, every_failed_call_leaves_no_sections)
+{
+	struct forked forked = forked_open("kvm-smp2", 2, false);
+
+	forked.parts.vcpus = forked.states;
+	FAULT_LOOP(fault)
+	{
+		struct devstate_sections sections = {0};
+		struct lf_error error;
+		int rc =
+		    devstate_sections_make(&forked.parts, &sections, &error);
+
+		fault_end(&fault);
+		cr_assert_eq(rc < 0, fault.hit, "call %lu (%s)", fault.round,
+		    fault.name);
+		cr_assert_eq(rc < 0, sections.overrides == NULL);
+		devstate_sections_done(&sections);
 	}
 	forked_close(&forked);
 }

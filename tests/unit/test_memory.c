@@ -452,6 +452,71 @@ Test(delta, holds_what_differs_in_whole_runs)
 	memory_map_done(&map);
 }
 
+Test(delta, pages_that_differ_are_found_and_read_as_the_fork_shows_them)
+{
+	struct memory_map map;
+	struct ram_image *image = test_image(&map), *frozen;
+	struct memory_view *view = view_of(&map, image);
+	struct lf_region region = {
+	    .gpa = 0x130000,
+	    .length = PAGE_BYTES,
+	    .fd = -1,
+	    .address = aligned_alloc(PAGE_BYTES, PAGE_BYTES),
+	};
+	struct ram_run *runs = NULL;
+	struct dirty_set set;
+	char bytes[8];
+	size_t count;
+
+	cr_assert_eq(dirty_set_init(&set, view, NULL), 0);
+	poke(&set, 0x110000, "one");
+	poke(&set, 0x200000, "");
+	poke(&set, 0xf0000000 + 0x4a000, "end");
+	cr_assert_eq(delta_find(view, &set, &runs, &count, NULL), 0);
+	cr_assert_eq(count, 2);
+	cr_assert_eq(runs[0].offset, 0x110000);
+	cr_assert_eq(runs[0].length, PAGE_BYTES);
+	cr_assert_eq(runs[1].file, 1);
+	cr_assert_eq(runs[1].offset, 0x4a000);
+	cr_assert_eq(
+	    memory_view_read_file(view, 0, 0x110000, bytes, 4, NULL), 0);
+	cr_assert_str_eq(bytes, "one");
+	cr_assert_eq(
+	    memcmp(memory_view_file_bytes(view, 0, 0x110000, 4), bytes, 4), 0);
+	free(runs);
+	cr_assert_eq(delta_freeze(view, &set, &frozen, NULL), 0);
+	dirty_set_done(&set);
+	memory_view_free(view);
+	ram_image_unref(image);
+
+	/* Of the next generation: its own pages, the delta's, a region's. */
+	strcpy(region.address, "reg");
+	cr_assert_eq(memory_view_new(&map, frozen, &region, 1, &view, NULL), 0);
+	cr_assert_eq(dirty_set_init(&set, view, NULL), 0);
+	poke(&set, 0x180000, "six");
+	cr_assert_eq(delta_find(view, &set, &runs, &count, NULL), 0);
+	cr_assert_eq(count, 4);
+	cr_assert_eq(runs[0].offset, 0x110000);
+	cr_assert_eq(runs[0].length, RAM_RUN_BYTES);
+	cr_assert_eq(runs[1].offset, 0x130000);
+	cr_assert_eq(runs[1].length, PAGE_BYTES);
+	cr_assert_eq(runs[2].offset, 0x180000);
+	cr_assert_null(memory_view_file_bytes(view, 0, 0x12f000, 0x2000));
+	cr_assert_not_null(memory_view_file_bytes(view, 0, 0x12f000, 0x1000));
+	cr_assert_eq(
+	    memory_view_read_file(view, 0, 0x130000, bytes, 4, NULL), 0);
+	cr_assert_str_eq(bytes, "reg");
+	cr_assert_eq(
+	    memory_view_read_file(view, 0, 0x110000, bytes, 4, NULL), 0);
+	cr_assert_str_eq(bytes, "one");
+	free(runs);
+	dirty_set_done(&set);
+	memory_view_free(view);
+	ram_image_unref(frozen);
+	memory_map_done(&map);
+	free(region.address);
+}
+
 Test(delta, generations_16_deep_read_right_whichever_is_freed_first)
 {
 	enum { DEPTH = 16, WRITES = 40 };
