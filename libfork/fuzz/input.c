@@ -189,3 +189,9 @@ fuzz_input_put(struct lf_fuzz *fuzz, const uint8_t *bytes, size_t len,
 	}
 	return rc;
 }
+
+size_t
+lf_fuzz_input_max(const struct lf_fuzz *fuzz)
+{
+	return fuzz->input.capacity - fuzz->input.prefix;
+}

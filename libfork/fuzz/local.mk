@@ -7,6 +7,7 @@ libfork_sources += libfork/fuzz/afl_handshake.c
 libfork_sources += libfork/fuzz/depth.c
 libfork_sources += libfork/fuzz/harness.h
 libfork_sources += libfork/fuzz/input.c
+libfork_sources += libfork/fuzz/interrupt.c
 libfork_sources += libfork/fuzz/limit.c
 libfork_sources += libfork/fuzz/program.c
 libfork_sources += libfork/fuzz/run.c

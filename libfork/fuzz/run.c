@@ -18,28 +18,6 @@
 enum { GOES_ON = 0, ENDED = 1 };
 
 bool
-fuzz_run_ended(const struct lf_fuzz *fuzz)
-{
-	return atomic_load(&fuzz->end_run) == atomic_load(&fuzz->phase);
-}
-
-void
-fuzz_end_run(struct lf_fuzz *fuzz, uint_fast64_t phase)
-{
-	atomic_store(&fuzz->end_run, phase);
-	lf_domain_stop(fuzz->domain);
-}
-
-void
-lf_fuzz_interrupt(struct lf_fuzz *fuzz)
-{
-	uint_fast64_t phase = atomic_load(&fuzz->phase);
-
-	if (phase % 2 == 1)
-		fuzz_end_run(fuzz, phase);
-}
-
-bool
 fuzz_is_access(const struct lf_exit *exit)
 {
 	return exit->reason == LF_EXIT_IO || exit->reason == LF_EXIT_MMIO ||

@@ -404,12 +404,6 @@ lf_fuzz_close(struct lf_fuzz *fuzz)
 
 /* --- questions --- */
 
-size_t
-lf_fuzz_input_max(const struct lf_fuzz *fuzz)
-{
-	return fuzz->input.capacity - fuzz->input.prefix;
-}
-
 int
 lf_fuzz_times(const struct lf_fuzz *fuzz, struct lf_fuzz_times *ret_times,
     struct lf_error *error)

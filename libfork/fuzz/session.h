@@ -104,10 +104,12 @@ void fuzz_input_done(struct fuzz_input *input);
 int fuzz_input_put(struct lf_fuzz *fuzz, const uint8_t *bytes, size_t len,
     struct lf_error *error);
 
-/* run.c: what runs have in common, wherever they begin. */
-/* Ends the run of this number, and no later one. Any thread. */
+/* interrupt.c: ends the run of this number, and no later one. Any thread. */
 void fuzz_end_run(struct lf_fuzz *fuzz, uint_fast64_t phase);
+/* Whether the run that is under way was ended so. */
 bool fuzz_run_ended(const struct lf_fuzz *fuzz);
+
+/* run.c: what runs have in common, wherever they begin. */
 bool fuzz_is_access(const struct lf_exit *exit);
 int fuzz_ignore(struct lf_domain *domain, const struct lf_exit *exit,
     struct lf_error *error);

@@ -96,7 +96,7 @@ calls_circle() {
 		[ -n "$pairs" ] || echo "no objects in $top_builddir/libfork/$1"
 		tsort <<<"$pairs" 2>&1 >/dev/null || true)"
 }
-for room in memory cpu insn kvm qemu snapshot vmi cover; do
+for room in memory cpu insn kvm qemu snapshot vmi cover fuzz; do
 	calls_circle $room
 done
 
