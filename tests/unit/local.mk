@@ -55,6 +55,18 @@ unit_tests += tests/unit/test_forkd
 tests_unit_test_forkd_CPPFLAGS = $(test_cppflags) $(EVENT_CFLAGS)
 tests_unit_test_forkd_LDADD = forkd/libforkd.la tests/lib/libtest.la $(test_libs)
 
+unit_tests += tests/unit/test_forkd_files
+tests_unit_test_forkd_files_CPPFLAGS = $(test_cppflags) $(EVENT_CFLAGS)
+tests_unit_test_forkd_files_LDADD = forkd/libforkd.la tests/lib/libtest.la $(test_libs)
+
+unit_tests += tests/unit/test_forkd_peer
+tests_unit_test_forkd_peer_CPPFLAGS = $(test_cppflags) $(EVENT_CFLAGS)
+tests_unit_test_forkd_peer_LDADD = forkd/libforkd.la tests/lib/libtest.la $(test_libs)
+
+unit_tests += tests/unit/test_forkd_spawn
+tests_unit_test_forkd_spawn_CPPFLAGS = $(test_cppflags) $(EVENT_CFLAGS)
+tests_unit_test_forkd_spawn_LDADD = forkd/libforkd.la tests/lib/libtest.la $(test_libs)
+
 unit_tests += tests/unit/test_fork_stream
 tests_unit_test_fork_stream_CPPFLAGS = $(test_cppflags)
 tests_unit_test_fork_stream_LDADD = tests/lib/libtest.la $(test_libs)
