@@ -109,6 +109,8 @@ fork=$(cat out)
 exec {parent_to}>&"$to"
 parent_from=$from
 talk "$fork"
+# What it said before the console was there is lost, so it is asked.
+ask hostname
 ok "the fork does the rest" until_ok said '> h5$'
 exec {to}>&-
 did destroy "$fork"
