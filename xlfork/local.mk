@@ -62,5 +62,14 @@ bin_PROGRAMS += xlfork/xlfork
 xlfork_xlfork_SOURCES = xlfork/main.c
 xlfork_xlfork_LDADD = xlfork/libxlfork.la libfork/libfork.la
 
+# What afl-fuzz -X loads; a module, so there is none in a static build.
+if SHARED
+pkglib_LTLIBRARIES += xlfork/libnyx.la
+endif
+xlfork_libnyx_la_SOURCES = xlfork/nyx.c
+xlfork_libnyx_la_LIBADD = libfork/base/libbase.la libfork/libfork.la
+xlfork_libnyx_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared \
+	-export-symbols-regex '^nyx_'
+
 bashcompletiondir = @bashcompletiondir@
 dist_bashcompletion_DATA = xlfork/completion/xlfork

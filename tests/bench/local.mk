@@ -45,16 +45,7 @@ tests_bench_bench_reset_SOURCES = tests/bench/bench_reset.c $(bench_common)
 tests_bench_bench_reset_CPPFLAGS = $(bench_cppflags)
 tests_bench_bench_reset_LDADD = $(bench_libs)
 
-# For afl-fuzz -X; not installed, as it is not 1.3 times as fast as the fork
-# server (bench-afl measures it).
-EXTRA_LTLIBRARIES += tests/bench/libnyx.la
-tests_bench_libnyx_la_SOURCES = tests/bench/libnyx.c
-tests_bench_libnyx_la_LIBADD = libfork/base/libbase.la libfork/libfork.la
-tests_bench_libnyx_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version \
-	-rpath /nowhere -export-symbols-regex '^nyx_'
-CLEANFILES += tests/bench/libnyx.la
-
-bench: $(bench_programs) tests/bench/libnyx.la tests/guest/fuzz/stamp
+bench: $(bench_programs) tests/guest/fuzz/stamp
 	@top_srcdir='$(abs_top_srcdir)' top_builddir='$(abs_top_builddir)' \
 		$(SHELL) $(top_srcdir)/tests/bench/run \
 		'$(abs_top_builddir)/tests/bench' $(bench_programs) \

@@ -6,8 +6,8 @@
  * operating system in it, `program.elf`; the names and types below are those
  * that AFL++ 4.04 looks up (include/forkserver.h).
  *
- * afl-fuzz has no way to be told why something failed but its own standard
- * error.
+ * A function that fails says why in a line on standard error, as there is no
+ * other way to afl-fuzz, which then gives up.
  */
 #include <fcntl.h>
 #include <stdbool.h>
