@@ -176,7 +176,9 @@ adopt(struct daemon *daemon, struct lf_error *error)
 	rc = registry_load(&daemon->registry, daemon_log_error, error);
 	if (rc < 0)
 		return rc;
-	remove_stray_overlays(daemon);
+	/* Which overlays belong to a domain that is left alone is not known. */
+	if (daemon->registry.kept == NULL)
+		remove_stray_overlays(daemon);
 	for (domain = daemon->registry.first; domain != NULL; domain = next) {
 		next = domain->next;
 		rc = adopt_domain(daemon, domain, error);

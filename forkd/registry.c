@@ -91,6 +91,15 @@ domain_free(struct domain *domain)
 }
 DEFINE_CLEANUP(struct domain *, domain_free);
 
+static void
+kept_free(struct registry_kept *kept)
+{
+	if (kept != NULL)
+		file_list_done(&kept->names);
+	free(kept);
+}
+DEFINE_CLEANUP(struct registry_kept *, kept_free);
+
 void
 registry_done(struct registry *registry)
 {
@@ -100,6 +109,12 @@ registry_done(struct registry *registry)
 
 		registry->first = domain->next;
 		domain_free(domain);
+	}
+	while (registry->kept != NULL) {
+		struct registry_kept *kept = registry->kept;
+
+		registry->kept = kept->next;
+		kept_free(kept);
 	}
 	free(registry->run_dir);
 	registry->run_dir = NULL;
@@ -164,10 +179,11 @@ registry_add(struct registry *registry, struct lf_domain_config *take_config,
 	int rc;
 
 	rc = registry_check_name(registry, take_config->name, error);
-	if (rc == 0 && registry->count >= REGISTRY_DOMAINS_MAX)
+	if (rc == 0 &&
+	    registry->count + registry->kept_count >= REGISTRY_DOMAINS_MAX)
 		rc = error_set(error, ENOSPC,
 		    "there are %u domains already, more are not allowed",
-		    registry->count);
+		    registry->count + registry->kept_count);
 	if (rc < 0) {
 		lf_domain_config_free(take_config);
 		return rc;
@@ -194,6 +210,39 @@ registry_add(struct registry *registry, struct lf_domain_config *take_config,
 	}
 	insert(registry, domain);
 	*ret_domain = take_ptr(domain);
+	return 0;
+}
+
+/*
+ * Another forkd may have written the file, in a format of its own, and the
+ * domain may run: nothing of it is touched.
+ */
+static int
+keep(struct registry *registry, const struct domain *domain,
+    const struct lf_error *why, void (*report)(const struct lf_error *error),
+    struct lf_error *error)
+{
+	cleanup(kept_free_p) struct registry_kept *kept =
+	    sys.calloc(1, sizeof(*kept));
+	struct lf_error told;
+	int rc;
+
+	if (kept == NULL)
+		return error_nomem(error);
+	kept->id = domain->id;
+	rc = registry_file_names(domain, &kept->names, error);
+	if (rc < 0)
+		return rc;
+	error_set(&told, EBADMSG,
+	    "domain %u is left alone, its id and name stay taken: %s; run the "
+	    "forkd that wrote it, or remove '%s'",
+	    domain->id, why->message, domain->dir);
+	report(&told);
+	kept->next = registry->kept;
+	registry->kept = take_ptr(kept);
+	registry->kept_count++;
+	/* Should the directory be removed. */
+	save_next_id(registry, domain->id);
 	return 0;
 }
 
@@ -237,6 +286,10 @@ registry_load(struct registry *registry,
 		if (registry_file_is_shortage(rc)) {
 			*error = why;
 			break;
+		}
+		if (rc < 0 && !registry_file_is_missing(domain)) {
+			rc = keep(registry, domain, &why, report, error);
+			continue;
 		}
 		if (rc < 0) {
 			rc = 0;
@@ -350,7 +403,15 @@ registry_check_name(
     struct registry *registry, const char *name, struct lf_error *error)
 {
 	const struct domain *taken = registry->first;
+	const struct registry_kept *kept = registry->kept;
 
+	while (kept != NULL && !file_list_has(&kept->names, name))
+		kept = kept->next;
+	if (kept != NULL)
+		return error_set(error, EEXIST,
+		    "the name '%s' is taken by domain %u, whose file in '%s' "
+		    "is not of this forkd's format; choose another",
+		    name, kept->id, registry->run_dir);
 	while (taken != NULL && strcmp(taken->config->name, name) != 0 &&
 	       strcmp(registry_config(taken)->name, name) != 0)
 		taken = taken->next;

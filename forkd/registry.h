@@ -23,11 +23,20 @@
 
 struct peer;
 
+/* A domain whose file says nothing to us: its directory, id and names stay. */
+struct registry_kept {
+	struct registry_kept *next;
+	unsigned id;
+	struct file_list names;
+};
+
 struct registry {
 	char *run_dir; /* owned */
 	mode_t dir_mode;
 	struct domain *first;
 	unsigned count;
+	struct registry_kept *kept; /* in none of the above */
+	unsigned kept_count;
 	unsigned next_id;
 	unsigned saved_id; /* below it, ids are known to the next forkd */
 	bool closing;      /* forkd ends and its domains go on */
@@ -47,7 +56,11 @@ int registry_add(struct registry *registry,
     const struct domain *host, struct domain **ret_domain,
     struct lf_error *error);
 
-/* Reads all files; domains that cannot be read are reported and skipped. */
+/*
+ * Reads all files. A domain whose file cannot be read is reported and left as
+ * it is, with its id and its name taken; one that has no file yet, or none any
+ * more, is reported and removed.
+ */
 int registry_load(struct registry *registry,
     void (*report)(const struct lf_error *error), struct lf_error *error);
 

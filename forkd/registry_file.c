@@ -4,6 +4,7 @@
  */
 #include "forkd/registry_file.h"
 
+#include <sys/stat.h>
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -161,7 +162,8 @@ registry_file_read(struct domain *domain, struct lf_error *error)
 		&device_model) < 0 ||
 	    version != FORMAT_VERSION || control_state_parse(state) == 0)
 		return error_set(error, EBADMSG,
-		    "'%s' is not a domain's file of this version", path);
+		    "'%s' is not a domain's file of this forkd's format, %d",
+		    path, FORMAT_VERSION);
 	rc = read_config(config, &domain->config, error);
 	if (rc == 0)
 		rc = read_config(json_object_get(value, "launch-config"),
@@ -187,6 +189,40 @@ registry_file_read(struct domain *domain, struct lf_error *error)
 		    json_object_get(value, "named-overlays"), error);
 	if (rc == 0)
 		rc = read_files(domain, &domain->backing, backing, error);
+	return rc;
+}
+
+bool
+registry_file_is_missing(const struct domain *domain)
+{
+	cleanup_free char *path = rundir_path("%s/domain.json", domain->dir);
+	struct stat st;
+
+	return path != NULL && sys.lstat(path, &st) < 0 && errno == ENOENT;
+}
+
+int
+registry_file_names(const struct domain *domain, struct file_list *names,
+    struct lf_error *error)
+{
+	static const char *const configs[] = {"config", "launch-config"};
+	cleanup_free char *path = rundir_path("%s/domain.json", domain->dir);
+	cleanup_json json_t *value = NULL;
+	size_t i;
+	int rc;
+
+	if (path == NULL)
+		return error_nomem(error);
+	rc = rundir_read_json(path, &value, error);
+	if (rc < 0)
+		return registry_file_is_shortage(rc) ? rc : 0;
+	for (i = 0; rc == 0 && i < sizeof(configs) / sizeof(*configs); i++) {
+		const char *name = json_string_value(json_object_get(
+		    json_object_get(value, configs[i]), "name"));
+
+		if (name != NULL && !file_list_has(names, name))
+			rc = file_list_add(names, name, error);
+	}
 	return rc;
 }
 

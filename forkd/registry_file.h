@@ -12,6 +12,7 @@
 #include <libfork/error.h>
 
 struct domain;
+struct file_list;
 
 int registry_file_write(const struct domain *domain, struct lf_error *error);
 
@@ -26,6 +27,19 @@ int registry_file_read(struct domain *domain, struct lf_error *error);
  * file: it may be read another time.
  */
 bool registry_file_is_shortage(int rc);
+
+/*
+ * Whether the domain has no file. A file gets its name when it is complete: so
+ * a forkd was killed that had not made the domain yet, or was removing it.
+ */
+bool registry_file_is_missing(const struct domain *domain);
+
+/*
+ * The names that a file of whatever version says the domain has and will have;
+ * none where it says nothing.
+ */
+int registry_file_names(const struct domain *domain, struct file_list *names,
+    struct lf_error *error);
 
 /* Ids that have a directory; the caller frees `*ret_ids`. */
 int registry_file_ids(const char *run_dir, unsigned **ret_ids,

@@ -192,6 +192,120 @@ Test(registry, domains_come_back_from_their_files_and_ids_grow)
 	scratch_remove();
 }
 
+static struct lf_error reported;
+static unsigned report_count;
+
+static void
+take_report(const struct lf_error *error)
+{
+	reported = *error;
+	report_count++;
+}
+
+/* Puts other text in place of a domain's file. */
+static void
+write_file(const char *path, const char *text)
+{
+	FILE *file = fopen(path, "w");
+
+	cr_assert_not_null(file);
+	fputs(text, file);
+	cr_assert_eq(fclose(file), 0);
+}
+
+static const char *const foreign_files[] = {
+    "{\"version\": 3, \"config\": {\"name\": \"two\"}, "
+    "\"launch-config\": {\"name\": \"late\"}}",
+    "{\"version\": 2, \"config\": {\"name\": \"two\"}}",
+    "",
+    "{\"version\"",
+    "[]",
+};
+
+Test(registry, a_domain_of_another_format_is_left_alone_with_its_id_and_name)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(foreign_files) / sizeof(*foreign_files); i++) {
+		struct registry registry;
+		struct lf_error error;
+		struct domain *domain;
+		char file[160], dir[128], other[160];
+		bool named = strstr(foreign_files[i], "two") != NULL;
+		struct stat st;
+
+		scratch_make();
+		report_count = 0;
+		cr_assert_eq(
+		    registry_init(&registry, scratch, 0700, &error), 0);
+		add(&registry, "one", 0);
+		domain = add(&registry, "two", 0);
+		snprintf(dir, sizeof(dir), "%s", domain->dir);
+		snprintf(file, sizeof(file), "%s/domain.json", dir);
+		snprintf(other, sizeof(other), "%s/overlay", dir);
+		registry_done(&registry);
+		write_file(file, foreign_files[i]);
+		write_file(other, "");
+
+		cr_assert_eq(
+		    registry_init(&registry, scratch, 0700, &error), 0);
+		cr_assert_eq(registry_load(&registry, take_report, &error), 0,
+		    "%zu: %s", i, error.message);
+		cr_assert_eq(report_count, 1);
+		cr_assert_not_null(
+		    strstr(reported.message, file), "%s", reported.message);
+		cr_assert_not_null(
+		    strstr(reported.message, "run the forkd that wrote it, or "
+					     "remove '"),
+		    "%s", reported.message);
+		cr_assert_eq(stat(file, &st), 0);
+		cr_assert_eq((size_t)st.st_size, strlen(foreign_files[i]));
+		cr_assert_eq(stat(other, &st), 0);
+		cr_assert_eq(registry.count, 1);
+		cr_assert_null(registry_find_id(&registry, 2));
+		cr_assert_eq(registry_check_name(&registry, "two", &error),
+		    named ? -EEXIST : 0);
+		cr_assert_eq(registry_check_name(&registry, "late", &error),
+		    i == 0 ? -EEXIST : 0);
+		cr_assert_eq(add(&registry, "three", 0)->id, 3);
+		registry_done(&registry);
+
+		/* Somebody removes it: the number is not used again. */
+		rundir_remove_tree(dir);
+		snprintf(dir, sizeof(dir), "%s/domains/3", scratch);
+		rundir_remove_tree(dir);
+		cr_assert_eq(
+		    registry_init(&registry, scratch, 0700, &error), 0);
+		cr_assert_eq(registry_load(&registry, no_report, &error), 0);
+		cr_assert_gt(registry.next_id, 2);
+		registry_done(&registry);
+		scratch_remove();
+	}
+}
+
+Test(registry, a_domain_that_never_got_its_file_is_removed)
+{
+	struct registry registry;
+	struct lf_error error;
+	char dir[128], file[160];
+	struct stat st;
+
+	scratch_make();
+	report_count = 0;
+	cr_assert_eq(registry_init(&registry, scratch, 0700, &error), 0);
+	snprintf(dir, sizeof(dir), "%s/domains/1", scratch);
+	cr_assert_eq(mkdir(dir, 0700), 0);
+	snprintf(file, sizeof(file), "%s/domain.json.new", dir);
+	write_file(file, "{\"version\"");
+	cr_assert_eq(registry_load(&registry, take_report, &error), 0);
+	cr_assert_eq(report_count, 1);
+	cr_assert_lt(stat(dir, &st), 0);
+	cr_assert_null(registry.kept);
+	cr_assert_eq(add(&registry, "two", 0)->id, 2);
+	registry_done(&registry);
+	scratch_remove();
+}
+
 static const struct {
 	const char *name, *message;
 	int rc;
