@@ -29,8 +29,8 @@ struct worker {
 	atomic_uint_fast64_t runs;
 	double took; /* seconds */
 	struct lf_fuzz_outcome outcome;
-	int rc;
-	struct lf_error error;
+	atomic_int rc;
+	struct lf_error error; /* read when the thread has ended */
 };
 
 static double
@@ -60,14 +60,16 @@ work(void *opaque)
 	struct worker *worker = opaque;
 	double begin;
 	uint64_t runs = 0;
+	int rc = 0;
 
 	pin(worker->core);
 	begin = now();
-	while (worker->rc == 0 && !atomic_load(worker->stop)) {
-		worker->rc = lf_fuzz_run(worker->fuzz, worker->input->bytes,
+	while (rc == 0 && !atomic_load(worker->stop)) {
+		rc = lf_fuzz_run(worker->fuzz, worker->input->bytes,
 		    worker->input->len, &worker->outcome, &worker->error);
 		atomic_store(&worker->runs, ++runs);
 	}
+	atomic_store(&worker->rc, rc);
 	worker->took = now() - begin;
 	return NULL;
 }
@@ -115,7 +117,7 @@ wait_for_end(struct worker *workers, unsigned count, unsigned seconds)
 
 		nanosleep(&pause, NULL);
 		for (i = 0; i < count; i++)
-			failed += workers[i].rc != 0;
+			failed += atomic_load(&workers[i].rc) != 0;
 		if (failed > 0)
 			break;
 		if (!terminal || elapsed < next)
