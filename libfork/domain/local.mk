@@ -32,6 +32,7 @@ libfork_sources += \
 	libfork/domain/qemu_disks.h \
 	libfork/domain/qemu_domain.h \
 	libfork/domain/qemu_freeze.c \
+	libfork/domain/qemu_process.c \
 	libfork/domain/qemu_refuse.c \
 	libfork/domain/qemu_refuse.h \
 	libfork/domain/qemu_regs.c \

@@ -2,7 +2,8 @@
 /*
  * The qemu backend: a domain that is a QEMU process, which has the device
  * model and runs the vCPUs. The verbs here are little more than QMP commands;
- * what takes more is in qemu_start.c and qemu_freeze.c.
+ * what takes more is in qemu_process.c, qemu_start.c and
+ * qemu_freeze.c.
  */
 #include <errno.h>
 #include <stdlib.h>

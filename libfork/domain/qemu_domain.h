@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A domain on QEMU: the process, its monitor, the file that is its memory and
- * the files of its disks. qemu.c has the verbs, qemu_start.c brings a QEMU up
- * from nothing or from a snapshot, qemu_freeze.c makes a snapshot.
+ * the files of its disks. qemu.c has the verbs, qemu_process.c brings a QEMU
+ * up, qemu_start.c gives it a snapshot's state, qemu_freeze.c makes a snapshot.
  */
 #ifndef DOMAIN_QEMU_DOMAIN_H
 #define DOMAIN_QEMU_DOMAIN_H
@@ -40,6 +40,9 @@ struct qemu_domain {
 	pthread_t past;
 };
 
+/* One that has nothing but its launcher; NULL is refused. */
+int qemu_domain_new(struct lf_launcher *launcher,
+    struct qemu_domain **ret_domain, struct lf_error *error);
 void qemu_domain_free(struct qemu_domain *domain);
 DEFINE_CLEANUP(struct qemu_domain *, qemu_domain_free);
 
@@ -93,6 +96,15 @@ int qemu_start_waiting(struct lf_snapshot *snapshot,
     const char *name, struct qemu_domain **ret_domain, struct lf_error *error);
 int qemu_start_ready(
     struct qemu_domain *domain, int *ret_sock, struct lf_error *error);
+
+/*
+ * Starts a QEMU that waits for its state, for a domain that has its
+ * configuration: on the snapshot's disks and the image's memory. The image is
+ * the snapshot's, or was when a fork was made that goes on.
+ */
+int qemu_domain_wait(struct qemu_domain *domain,
+    const struct lf_snapshot *snapshot, const struct ram_image *image,
+    const struct lf_domain_config *parent, struct lf_error *error);
 
 /*
  * The configuration that a start begins with, and the snapshot's; both the
