@@ -54,15 +54,6 @@ fail(struct birth *birth)
 		on_failed_gone(birth);
 }
 
-static void
-save(const struct domain *domain)
-{
-	struct lf_error error;
-
-	if (registry_save(domain, &error) < 0)
-		daemon_log_error(&error);
-}
-
 /*
  * A fork that lives in another's process is put on record as ready after its
  * maker was told: killed in between, the next forkd asks that process.
@@ -74,11 +65,11 @@ hand_over(struct birth *birth, struct domain *domain)
 	bool hosted = domain->host != 0;
 
 	if (!hosted)
-		save(domain);
+		daemon_save(domain);
 	birth->done(birth->opaque, domain, NULL);
 	domain = registry_find_id(registry, birth->id);
 	if (hosted && domain != NULL && !domain->doomed)
-		save(domain);
+		daemon_save(domain);
 }
 
 static void

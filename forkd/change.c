@@ -58,15 +58,6 @@ change_end(
 	free(change);
 }
 
-static void
-save(const struct domain *domain)
-{
-	struct lf_error error;
-
-	if (registry_save(domain, &error) < 0)
-		daemon_log_error(&error);
-}
-
 /* The domain of a change that was answered; NULL: it is gone. */
 static struct domain *
 find_changed(const struct change *change)
@@ -118,7 +109,7 @@ commit_launch(struct domain *domain)
 	domain->config = take_ptr(domain->launch_config);
 	domain->device_model = true;
 	registry_release_overlays(domain, daemon->overlay_dir);
-	save(domain);
+	daemon_save(domain);
 	if (renamed)
 		daemon_event(daemon, "DOMAIN_RENAMED", domain, NULL);
 	daemon_event(daemon, "DOMAIN_LAUNCHED", domain,
@@ -132,7 +123,7 @@ forget_launch(struct domain *domain)
 	lf_domain_config_free(take_ptr(domain->launch_config));
 	lf_domain_config_free(take_ptr(domain->waiting_config));
 	process_kill(&domain->qemu);
-	save(domain);
+	daemon_save(domain);
 }
 
 static void
@@ -188,7 +179,7 @@ begin_launch(struct change *change, struct domain *domain,
 	domain->launching = true;
 	domain->wants_device_model = false;
 	/* A launch that waits for others may come to the next forkd's time. */
-	save(domain);
+	daemon_save(domain);
 	life_call(domain, ROLE_LAUNCH,
 	    json_pack("{s:o, s:b, s:o*}", "config", config, "paused", paused,
 		"devstate", devstate_fd >= 0 ? json_integer(0) : NULL),
@@ -258,7 +249,7 @@ on_prepared(void *opaque, const struct lf_error *error, json_t *result,
 			    take_ptr(domain->launch_config);
 		else
 			forget_launch(domain);
-		save(domain);
+		daemon_save(domain);
 	}
 	change_end(change, domain, error);
 	/* It may have come to a device in the meantime, or to its end. */
@@ -297,7 +288,7 @@ change_prepare(struct domain *domain, change_done *done, void *opaque)
 		return;
 	}
 	domain->launching = true;
-	save(domain);
+	daemon_save(domain);
 	life_call(domain, ROLE_PREPARE, json_pack("{s:o}", "config", config),
 	    NULL, 0, CHANGE_MS, on_prepared, change);
 }
@@ -315,7 +306,7 @@ on_reset(void *opaque, const struct lf_error *error, json_t *result,
 	(void)answer;
 	if (domain != NULL) {
 		registry_release_overlays(domain, change->daemon->overlay_dir);
-		save(domain);
+		daemon_save(domain);
 	}
 	change_end(change, domain, error);
 }
@@ -405,7 +396,7 @@ change_adopt(struct domain *domain, const json_t *described)
 	else if (domain->device_model) {
 		/* A reset may have made some whose end nobody heard of. */
 		registry_release_overlays(domain, daemon->overlay_dir);
-		save(domain);
+		daemon_save(domain);
 	} else {
 		/* Also one that waits, and nobody knows with which files. */
 		forget_launch(domain);

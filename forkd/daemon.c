@@ -32,6 +32,15 @@ daemon_log_error(const struct lf_error *error)
 }
 
 void
+daemon_save(const struct domain *domain)
+{
+	struct lf_error error;
+
+	if (registry_save(domain, &error) < 0)
+		daemon_log_error(&error);
+}
+
+void
 daemon_event(struct daemon *daemon, const char *name,
     const struct domain *domain, json_t *take_extra)
 {

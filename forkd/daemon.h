@@ -80,6 +80,9 @@ struct daemon {
 void daemon_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void daemon_log_error(const struct lf_error *error);
 
+/* Brings the domain's file up to date; that it failed goes to the log. */
+void daemon_save(const struct domain *domain);
+
 /* Tells subscribers; `take_extra` (NULL: nothing) is merged into the data. */
 void daemon_event(struct daemon *daemon, const char *name,
     const struct domain *domain, json_t *take_extra);

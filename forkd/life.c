@@ -20,15 +20,6 @@
 
 static void check_ended(struct domain *domain);
 
-static void
-save(const struct domain *domain)
-{
-	struct lf_error error;
-
-	if (registry_save(domain, &error) < 0)
-		daemon_log_error(&error);
-}
-
 /* What an event of a domain process says beside state and reason. */
 static void
 add_details(json_t *extra, const json_t *data)
@@ -58,7 +49,7 @@ life_report(struct domain *domain, enum control_state state, const char *reason,
 	/* Before that it is nobody's business. */
 	if (!domain->established)
 		return;
-	save(domain);
+	daemon_save(domain);
 	extra = json_pack("{s:s, s:o*}", "state", control_state_name(state),
 	    "reason", reason[0] != '\0' ? control_make_text(reason) : NULL);
 	add_details(extra, data);
@@ -258,7 +249,7 @@ on_process_ended(evutil_socket_t fd, short what, void *arg)
 	process_kill(&domain->qemu);
 	process_kill(&domain->probe);
 	life_crash(domain, reason);
-	save(domain);
+	daemon_save(domain);
 	lose_hosted(domain, reason);
 	domain = registry_find_id(registry, id);
 	if (domain != NULL && domain->doomed)
@@ -275,7 +266,7 @@ on_qemu_ended(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	/* The domain process sees it too, and knows what it means. */
 	retire_collect(&domain->qemu, &domain->qemu_ended, how, sizeof(how));
-	save(domain);
+	daemon_save(domain);
 	if (domain->doomed)
 		check_ended(domain);
 }
