@@ -15,24 +15,12 @@
 #include "base/cleanup.h"
 #include "lib/count.h"
 #include "lib/fault.h"
-
-static int
-sample(const char *name)
-{
-	char path[4096];
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/tests/data/streams/%s.stream",
-	    getenv("top_srcdir"), name);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	cr_assert_geq(fd, 0, "%s", path);
-	return fd;
-}
+#include "lib/sample.h"
 
 static struct lf_devstate *
 open_sample(const char *name)
 {
-	cleanup_close int fd = sample(name);
+	cleanup_close int fd = sample_fd(name);
 	struct lf_devstate *devstate = NULL;
 	struct lf_error error;
 
@@ -171,7 +159,7 @@ struct copy {
 static void
 copy_make(const char *name, struct copy *copy)
 {
-	cleanup_close int fd = sample(name);
+	cleanup_close int fd = sample_fd(name);
 	off_t len = lseek(fd, 0, SEEK_END);
 
 	copy->len = (size_t)len;
@@ -282,7 +270,7 @@ Test(devstate, any_changed_byte_is_survived, .timeout = 7200)
 
 Test(devstate, every_failed_call_is_an_error_and_leaks_nothing)
 {
-	cleanup_close int fd = sample("tcg-max");
+	cleanup_close int fd = sample_fd("tcg-max");
 
 	FAULT_LOOP(fault)
 	{
