@@ -111,8 +111,4 @@ struct lf_domain {
 extern const struct domain_backend domain_backend_kvm;
 extern const struct domain_backend domain_backend_qemu;
 
-/* Sets the state that something from outside led to, and why. */
-void domain_set_state(struct lf_domain *domain, enum lf_domain_state state,
-    const char *format, ...) __attribute__((format(printf, 3, 4)));
-
 #endif

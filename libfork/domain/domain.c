@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The public functions on domains. What they share is here: which verb is
- * legal in which state, the change of state after it, and the references that
- * a domain holds on snapshots. How a verb is done is the backend's business,
- * reached through one table; nothing outside of this file and the backends
- * asks which one it is.
+ * The public functions on domains. What they share is here: the question
+ * whether a verb is legal now, the change of state after it, and the references
+ * that a domain holds on snapshots. How a verb is done is the backend's
+ * business, reached through one table; nothing outside of this file and the
+ * backends asks which one it is.
  */
 #include <libfork/domain.h>
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include <libfork/domain_config.h>
@@ -18,6 +16,7 @@
 #include "base/error.h"
 #include "base/sys.h"
 #include "domain/backend.h"
+#include "domain/state.h"
 #include "kvm/device.h"
 #include "memory/view.h"
 #include "snapshot/snapshot.h"
@@ -29,107 +28,18 @@ static const struct domain_backend *const backends[] = {
 
 #define BACKEND_COUNT (sizeof(backends) / sizeof(backends[0]))
 
-/* --- states --- */
-
-static const char *const state_names[] = {
-    [LF_DOMAIN_PAUSED] = "paused",
-    [LF_DOMAIN_RUNNING] = "running",
-    [LF_DOMAIN_FROZEN] = "frozen",
-    [LF_DOMAIN_CRASHED] = "crashed",
-    [LF_DOMAIN_ENDED] = "ended",
-};
-
-enum verb {
-	VERB_FREEZE,
-	VERB_ARRIVE,
-	VERB_THAW,
-	VERB_PAUSE,
-	VERB_UNPAUSE,
-	VERB_SHUTDOWN,
-	VERB_LAUNCH,
-	VERB_RESET,
-	VERB_VERIFY,
-	VERB_RUN,
-	VERB_ANSWER,
-	VERB_LOOK,
-	VERB_DESCRIBE,
-	VERB_CHANGE,
-	VERB_COUNT
-};
-
-#define IN(state) (1U << LF_DOMAIN_##state)
-
-/* Which verbs are legal in which states, and how each is called. */
-static const struct {
-	const char *name;
-	unsigned states;
-} verbs[VERB_COUNT] = {
-    [VERB_FREEZE] = {"frozen", IN(PAUSED) | IN(RUNNING) | IN(FROZEN)},
-    [VERB_ARRIVE] = {"run to an address", IN(PAUSED) | IN(RUNNING)},
-    [VERB_THAW] = {"thawed", IN(FROZEN)},
-    [VERB_PAUSE] = {"paused", IN(PAUSED) | IN(RUNNING)},
-    [VERB_UNPAUSE] = {"unpaused", IN(PAUSED) | IN(RUNNING)},
-    [VERB_SHUTDOWN] = {"shut down", IN(RUNNING) | IN(PAUSED)},
-    [VERB_LAUNCH] = {"given a device model", IN(PAUSED) | IN(RUNNING)},
-    [VERB_RESET] = {"reset", IN(PAUSED) | IN(RUNNING) | IN(CRASHED)},
-    [VERB_VERIFY] = {"verified", IN(PAUSED) | IN(CRASHED)},
-    [VERB_RUN] = {"run", IN(PAUSED)},
-    [VERB_ANSWER] = {"answered", IN(PAUSED)},
-    [VERB_LOOK] = {"looked into", IN(PAUSED) | IN(FROZEN) | IN(CRASHED)},
-    [VERB_DESCRIBE] = {"described", IN(PAUSED) | IN(RUNNING) | IN(FROZEN)},
-    [VERB_CHANGE] = {"changed", IN(PAUSED) | IN(CRASHED)},
-};
-
-static int __attribute__((cold))
-refuse(const struct lf_domain *domain, enum verb verb, struct lf_error *error)
-{
-	const char *reason = domain->reason;
-
-	return error_set(error,
-	    domain->state == LF_DOMAIN_RUNNING ? EBUSY : EINVAL,
-	    "a domain that is %s cannot be %s%s%s%s",
-	    state_names[domain->state], verbs[verb].name,
-	    reason[0] != '\0' ? " (" : "", reason,
-	    reason[0] != '\0' ? ")" : "");
-}
-
-static int __attribute__((cold)) unsupported(
-    const struct lf_domain *domain, enum verb verb, struct lf_error *error)
-{
-	return error_set(error, ENOTSUP, "a domain on %s cannot be %s",
-	    domain->backend->name, verbs[verb].name);
-}
-
 /*
- * The backend's operation for a verb that is legal now. A macro, because each
- * operation has a type of its own.
+ * Returns from a verb's function where the verb is not legal now, or the
+ * backend has no such operation. A macro, because each operation has a type of
+ * its own.
  */
-#define CHECK(domain, verb, operation, error)                        \
-	do {                                                         \
-		if (!(verbs[verb].states & (1U << (domain)->state))) \
-			return refuse(domain, verb, error);          \
-		if ((domain)->backend->operation == NULL)            \
-			return unsupported(domain, verb, error);     \
+#define CHECK(domain, verb, operation, error)                     \
+	do {                                                      \
+		int check_rc = domain_check_verb(domain, verb,    \
+		    (domain)->backend->operation != NULL, error); \
+		if (check_rc < 0)                                 \
+			return check_rc;                          \
 	} while (0)
-
-void
-domain_set_state(struct lf_domain *domain, enum lf_domain_state state,
-    const char *format, ...)
-{
-	va_list args;
-
-	domain->state = state;
-	va_start(args, format);
-	vsnprintf(domain->reason, sizeof(domain->reason), format, args);
-	va_end(args);
-}
-
-static void
-set_state(struct lf_domain *domain, enum lf_domain_state state)
-{
-	domain->state = state;
-	domain->reason[0] = '\0';
-}
 
 /* --- birth and death --- */
 
@@ -321,7 +231,7 @@ lf_domain_freeze(struct lf_domain *domain, struct lf_snapshot **ret_snapshot,
 	rc = domain->backend->freeze(domain, &domain->frozen, error);
 	if (rc < 0)
 		return rc;
-	set_state(domain, LF_DOMAIN_FROZEN);
+	domain_enter_state(domain, LF_DOMAIN_FROZEN);
 	*ret_snapshot = lf_snapshot_ref(domain->frozen);
 	return 0;
 }
@@ -337,7 +247,7 @@ lf_domain_freeze_at(struct lf_domain *domain, const struct lf_freeze_at *at,
 	rc = domain->backend->arrive(domain, at, ret_arrival, error);
 	if (rc < 0)
 		return rc;
-	set_state(domain, LF_DOMAIN_PAUSED);
+	domain_enter_state(domain, LF_DOMAIN_PAUSED);
 	return lf_domain_freeze(domain, ret_snapshot, error);
 }
 
@@ -351,7 +261,7 @@ lf_domain_thaw(struct lf_domain *domain, struct lf_error *error)
 	if (rc < 0)
 		return rc;
 	lf_snapshot_unref(take_ptr(domain->frozen));
-	set_state(domain, LF_DOMAIN_PAUSED);
+	domain_enter_state(domain, LF_DOMAIN_PAUSED);
 	return 0;
 }
 
@@ -368,7 +278,7 @@ lf_domain_pause(struct lf_domain *domain, struct lf_error *error)
 		return rc;
 	/* It may have crashed or ended in the last moment. */
 	if (domain->state == LF_DOMAIN_RUNNING)
-		set_state(domain, LF_DOMAIN_PAUSED);
+		domain_enter_state(domain, LF_DOMAIN_PAUSED);
 	return 0;
 }
 
@@ -383,7 +293,7 @@ lf_domain_unpause(struct lf_domain *domain, struct lf_error *error)
 	rc = domain->backend->unpause(domain, error);
 	if (rc < 0)
 		return rc;
-	set_state(domain, LF_DOMAIN_RUNNING);
+	domain_enter_state(domain, LF_DOMAIN_RUNNING);
 	return 0;
 }
 
@@ -421,7 +331,7 @@ lf_domain_launch(struct lf_domain *domain,
 		free(domain->name);
 		domain->name = take_ptr(name);
 	}
-	set_state(domain, LF_DOMAIN_PAUSED);
+	domain_enter_state(domain, LF_DOMAIN_PAUSED);
 	return 0;
 }
 
@@ -442,7 +352,7 @@ lf_domain_reset(struct lf_domain *domain, struct lf_error *error)
 	rc = domain->backend->reset(domain, error);
 	if (rc < 0)
 		return rc;
-	set_state(domain, LF_DOMAIN_PAUSED);
+	domain_enter_state(domain, LF_DOMAIN_PAUSED);
 	return 0;
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The insides of a domain on the kvm backend, shared by its files: kvm.c
- * (birth, death, looking inside), kvm_run.c (running), kvm_reset.c (reset,
- * verification, freeze).
+ * (looking inside), kvm_make.c (birth and death), kvm_run.c (running),
+ * kvm_reset.c (reset, verification, freeze), kvm_probe.c (memory as probes see
+ * it), kvm_launch.c (going over to QEMU).
  */
 #ifndef DOMAIN_KVM_H
 #define DOMAIN_KVM_H
@@ -61,26 +62,10 @@ struct kvm_domain {
 	struct lf_counters counters; /* what is counted here */
 };
 
-/*
- * kvm_probe.c: if an exit is a probe's, says so in it. KVM_PROBE_GO_ON: it was
- * the guest's own breakpoint, which the next run delivers.
- */
-#define KVM_PROBE_GO_ON 1
-int kvm_probe_exit(struct kvm_domain *kvm, struct vcpu *vcpu,
-    struct lf_exit *exit, struct lf_error *error);
-int kvm_backend_get_image(struct lf_domain *domain,
-    struct ram_image **ret_image, struct lf_error *error);
-int kvm_backend_set_layer(
-    struct lf_domain *domain, struct layer *layer, struct lf_error *error);
-int kvm_backend_find_place(struct lf_domain *domain, uint64_t gpa,
-    uint32_t *ret_file, uint64_t *ret_offset, struct lf_error *error);
-int kvm_backend_patch(struct lf_domain *domain, uint32_t patch,
-    enum domain_patch how, struct lf_error *error);
-
+/* kvm_make.c */
+int kvm_backend_fork(struct lf_domain *domain,
+    const struct lf_fork_options *options, struct lf_error *error);
 void kvm_domain_free(struct kvm_domain *kvm);
-
-/* Takes what the kernel reports as written into the dirty set. */
-int kvm_collect(struct kvm_domain *kvm, struct lf_error *error);
 
 /* kvm_run.c */
 int kvm_run_start(struct kvm_domain *kvm, struct lf_error *error);
@@ -97,6 +82,8 @@ int kvm_backend_dispatch(
     struct lf_domain *domain, struct lf_exit *ret_exit, struct lf_error *error);
 
 /* kvm_reset.c */
+/* Takes what the kernel reports as written into the dirty set. */
+int kvm_collect(struct kvm_domain *kvm, struct lf_error *error);
 uint32_t kvm_reset_groups(unsigned reset_groups);
 int kvm_backend_reset(struct lf_domain *domain, struct lf_error *error);
 int kvm_backend_verify(struct lf_domain *domain, struct lf_error *error);
@@ -109,6 +96,23 @@ int kvm_backend_freeze(struct lf_domain *domain,
 int kvm_save_states(struct lf_domain *domain, struct lf_snapshot **ret_snapshot,
     struct lf_error *error);
 int kvm_backend_thaw(struct lf_domain *domain, struct lf_error *error);
+
+/* kvm_probe.c */
+/*
+ * If an exit is a probe's, says so in it. KVM_PROBE_GO_ON: it was the guest's
+ * own breakpoint, which the next run delivers.
+ */
+#define KVM_PROBE_GO_ON 1
+int kvm_probe_exit(struct kvm_domain *kvm, struct vcpu *vcpu,
+    struct lf_exit *exit, struct lf_error *error);
+int kvm_backend_get_image(struct lf_domain *domain,
+    struct ram_image **ret_image, struct lf_error *error);
+int kvm_backend_set_layer(
+    struct lf_domain *domain, struct layer *layer, struct lf_error *error);
+int kvm_backend_find_place(struct lf_domain *domain, uint64_t gpa,
+    uint32_t *ret_file, uint64_t *ret_offset, struct lf_error *error);
+int kvm_backend_patch(struct lf_domain *domain, uint32_t patch,
+    enum domain_patch how, struct lf_error *error);
 
 /* kvm_launch.c */
 int kvm_backend_launch(struct lf_domain *domain,

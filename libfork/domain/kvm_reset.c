@@ -12,6 +12,7 @@
 #include "cpu/cpuid.h"
 #include "domain/backend.h"
 #include "domain/kvm.h"
+#include "domain/state.h"
 #include "domain/vcpu_stream.h"
 #include "kvm/dirty_log.h"
 #include "kvm/ring.h"

@@ -12,6 +12,7 @@
 #include "base/sys.h"
 #include "domain/backend.h"
 #include "domain/kvm.h"
+#include "domain/state.h"
 #include "kvm/ring.h"
 #include "kvm/vcpu.h"
 

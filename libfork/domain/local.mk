@@ -6,6 +6,7 @@ libfork_sources += \
 	libfork/domain/kvm.c \
 	libfork/domain/kvm.h \
 	libfork/domain/kvm_launch.c \
+	libfork/domain/kvm_make.c \
 	libfork/domain/kvm_probe.c \
 	libfork/domain/kvm_reset.c \
 	libfork/domain/kvm_run.c \
@@ -13,6 +14,8 @@ libfork_sources += \
 	libfork/domain/pool.h \
 	libfork/domain/probe.c \
 	libfork/domain/probe.h \
+	libfork/domain/state.c \
+	libfork/domain/state.h \
 	libfork/domain/steal_time.c \
 	libfork/domain/steal_time.h \
 	libfork/domain/vcpu_stream.c \

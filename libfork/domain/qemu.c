@@ -14,6 +14,7 @@
 #include "domain/backend.h"
 #include "domain/qemu_domain.h"
 #include "domain/qemu_regs.h"
+#include "domain/state.h"
 #include "qemu/program.h"
 #include "qemu/run_until.h"
 #include "snapshot/snapshot.h"
