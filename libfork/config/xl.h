@@ -53,10 +53,6 @@ extern const size_t xl_key_count;
 	source_fail(&(xl)->source, (value)->line, (value)->column, \
 	    (key)->name, __VA_ARGS__)
 
-/* "key = " for printers. */
-void xl_print_key(const struct xl_key *key, struct writer *w);
-void xl_print_string(struct writer *w, const char *text);
-
 /* The little languages in the strings of `disk` and `vif`. */
 int xl_disk_set(
     struct xl *xl, const struct xl_key *key, const struct xl_value *value);

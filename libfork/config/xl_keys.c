@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "config/values.h"
 #include "config/xl.h"
+#include "config/xl_lex.h"
 
 #define MIB (UINT64_C(1) << 20)
 
@@ -50,8 +51,8 @@ text_print(const struct xl_key *key, const struct lf_domain_config *config,
 
 	if (text == NULL)
 		return;
-	xl_print_key(key, w);
-	xl_print_string(w, text);
+	xl_write_key(w, key->name);
+	xl_write_string(w, text);
 	writer_u8(w, '\n');
 }
 
@@ -78,8 +79,8 @@ choice_set(
 static void
 word_print(const struct xl_key *key, const char *word, struct writer *w)
 {
-	xl_print_key(key, w);
-	xl_print_string(w, word);
+	xl_write_key(w, key->name);
+	xl_write_string(w, word);
 	writer_u8(w, '\n');
 }
 
@@ -118,7 +119,7 @@ number_print(const struct xl_key *key, uint64_t number, struct writer *w)
 	char text[24];
 	int len = snprintf(text, sizeof(text), "%" PRIu64 "\n", number);
 
-	xl_print_key(key, w);
+	xl_write_key(w, key->name);
 	writer_bytes(w, text, (size_t)len);
 }
 
@@ -431,11 +432,11 @@ args_print(const struct xl_key *key, const struct lf_domain_config *config,
 {
 	if (config->qemu_arg_count == 0)
 		return;
-	xl_print_key(key, w);
+	xl_write_key(w, key->name);
 	writer_bytes(w, "[\n", 2);
 	for (size_t i = 0; i < config->qemu_arg_count; i++) {
 		writer_u8(w, '\t');
-		xl_print_string(w, config->qemu_args[i]);
+		xl_write_string(w, config->qemu_args[i]);
 		writer_bytes(w, ",\n", 2);
 	}
 	writer_bytes(w, "]\n", 2);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * xl.cfg cut into tokens.
+ * xl.cfg cut into tokens, and written.
  */
 #include "config/xl_lex.h"
 
@@ -231,4 +231,23 @@ xl_token_text(const struct xl_token *token, char *buf, size_t size)
 	}
 	snprintf(buf, size, "'%.60s'", token->text);
 	return buf;
+}
+
+void
+xl_write_key(struct writer *w, const char *name)
+{
+	writer_bytes(w, name, strlen(name));
+	writer_bytes(w, " = ", 3);
+}
+
+void
+xl_write_string(struct writer *w, const char *text)
+{
+	writer_u8(w, '"');
+	for (; *text != '\0'; text++) {
+		if (*text == '"' || *text == '\\')
+			writer_u8(w, '\\');
+		writer_u8(w, (uint8_t)*text);
+	}
+	writer_u8(w, '"');
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * xl.cfg cut into tokens. Knows nothing of keys. Reads any bytes: whatever is
- * not text of bounded lines is an error that points at the byte.
+ * xl.cfg cut into tokens, and written. Knows nothing of what keys there are.
+ * Reads any bytes: whatever is not text of bounded lines is an error that
+ * points at the byte.
  */
 #ifndef CONFIG_XL_LEX_H
 #define CONFIG_XL_LEX_H
@@ -9,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/writer.h"
 #include "config/source.h"
 
 #define XL_LINE_MAX 16384 /* bytes */
@@ -48,5 +50,9 @@ int xl_lexer_next(struct xl_lexer *lexer, struct xl_token *ret_token);
 
 /* A token for messages: "'vcpus'", "end of line". */
 const char *xl_token_text(const struct xl_token *token, char *buf, size_t size);
+
+/* "name = ", and a text in quotes as the lexer reads it. */
+void xl_write_key(struct writer *w, const char *name);
+void xl_write_string(struct writer *w, const char *text);
 
 #endif

@@ -306,25 +306,6 @@ xl_parse(const char *text, size_t len, const char *file,
 	return rc;
 }
 
-void
-xl_print_key(const struct xl_key *key, struct writer *w)
-{
-	writer_bytes(w, key->name, strlen(key->name));
-	writer_bytes(w, " = ", 3);
-}
-
-void
-xl_print_string(struct writer *w, const char *text)
-{
-	writer_u8(w, '"');
-	for (; *text != '\0'; text++) {
-		if (*text == '"' || *text == '\\')
-			writer_u8(w, '\\');
-		writer_u8(w, (uint8_t)*text);
-	}
-	writer_u8(w, '"');
-}
-
 int
 xl_print(const struct lf_domain_config *config, char **ret_text,
     struct lf_error *error)

@@ -23,6 +23,7 @@
 #include "base/sys.h"
 #include "config/values.h"
 #include "config/xl.h"
+#include "config/xl_lex.h"
 
 static const struct value_choice formats[] = {
     {"raw", LF_DISK_RAW}, {"qcow2", LF_DISK_QCOW2}, {NULL, 0}};
@@ -333,7 +334,7 @@ static void
 print_list(const struct xl_key *key, struct writer *w, bool opens)
 {
 	if (opens)
-		xl_print_key(key, w);
+		xl_write_key(w, key->name);
 	writer_bytes(w, opens ? "[\n" : "]\n", 2);
 }
 
@@ -341,7 +342,7 @@ static void
 print_element(struct writer *w, const char *text)
 {
 	writer_u8(w, '\t');
-	xl_print_string(w, text);
+	xl_write_string(w, text);
 	writer_bytes(w, ",\n", 2);
 }
 
