@@ -31,7 +31,7 @@
 #endif
 
 static void
-check_version(struct doctor *doctor)
+check_version(struct findings *findings)
 {
 	struct finding f = {.vital = false};
 	struct utsname name;
@@ -51,12 +51,12 @@ check_version(struct doctor *doctor)
 		    "Linux %s is older than %d.%d, which xlfork is made for; "
 		    "install a newer kernel",
 		    name.release, KERNEL_MAJOR, KERNEL_MINOR);
-	doctor_add(doctor, "kernel", &f);
+	findings_add(findings, "kernel", &f);
 }
 
 /* Write-protection of memory files is what forks want of it. */
 static void
-check_userfaultfd(struct doctor *doctor)
+check_userfaultfd(struct findings *findings)
 {
 	struct uffdio_api api = {.api = UFFD_API};
 	struct finding f = {.vital = false};
@@ -81,11 +81,11 @@ check_userfaultfd(struct doctor *doctor)
 		    "files; Linux 5.19 or later can");
 	else
 		finding_set(&f, GRADE_GOOD, "write-protects memory files");
-	doctor_add(doctor, "userfaultfd", &f);
+	findings_add(findings, "userfaultfd", &f);
 }
 
 static void
-check_overcommit(struct doctor *doctor)
+check_overcommit(struct findings *findings)
 {
 	struct finding f = {.vital = false};
 	long mode = -1;
@@ -100,7 +100,7 @@ check_overcommit(struct doctor *doctor)
 		    "vm.overcommit_memory is %ld: a fork counts with what it "
 		    "writes",
 		    mode);
-	doctor_add(doctor, "overcommit", &f);
+	findings_add(findings, "overcommit", &f);
 }
 
 /* The word in brackets: "always [madvise] never". */
@@ -117,7 +117,7 @@ chosen_word(const char *text, char *word, size_t size)
 }
 
 static void
-check_huge_pages(struct doctor *doctor)
+check_huge_pages(struct findings *findings)
 {
 	static const char thp[] = "/sys/kernel/mm/transparent_hugepage/enabled";
 	struct finding f = {.vital = false};
@@ -137,7 +137,7 @@ check_huge_pages(struct doctor *doctor)
 		else
 			finding_set(&f, GRADE_GOOD, "'%s'", word);
 	}
-	doctor_add(doctor, "transparent huge pages", &f);
+	findings_add(findings, "transparent huge pages", &f);
 
 	proc_number("/proc/sys/vm/nr_hugepages", &reserved);
 	if (reserved > 0)
@@ -147,11 +147,11 @@ check_huge_pages(struct doctor *doctor)
 		    reserved);
 	else
 		finding_set(&f, GRADE_GOOD, "none reserved, none used");
-	doctor_add(doctor, "huge pages", &f);
+	findings_add(findings, "huge pages", &f);
 }
 
 static void
-check_cgroup(struct doctor *doctor)
+check_cgroup(struct findings *findings)
 {
 	struct finding f = {.vital = false};
 	struct stat st;
@@ -166,15 +166,15 @@ check_cgroup(struct doctor *doctor)
 		finding_set(&f, GRADE_LIMITED,
 		    "not mounted at /sys/fs/cgroup: domains cannot be given "
 		    "limits of their own");
-	doctor_add(doctor, "cgroup", &f);
+	findings_add(findings, "cgroup", &f);
 }
 
 void
-check_kernel(struct doctor *doctor)
+check_kernel(struct findings *findings)
 {
-	check_version(doctor);
-	check_userfaultfd(doctor);
-	check_overcommit(doctor);
-	check_huge_pages(doctor);
-	check_cgroup(doctor);
+	check_version(findings);
+	check_userfaultfd(findings);
+	check_overcommit(findings);
+	check_huge_pages(findings);
+	check_cgroup(findings);
 }

@@ -21,7 +21,7 @@ grade_of(enum lf_host_grade grade)
 }
 
 void
-check_kvm(struct doctor *doctor)
+check_kvm(struct findings *findings)
 {
 	struct finding f = {.vital = false};
 	struct lf_error error;
@@ -30,12 +30,12 @@ check_kvm(struct doctor *doctor)
 
 	if (lf_host_probe(&host, &error) < 0) {
 		finding_set(&f, GRADE_MISSING, "%s", error.message);
-		doctor_add(doctor, "KVM", &f);
+		findings_add(findings, "KVM", &f);
 		return;
 	}
 	for (i = 0; i < LF_HOST_FACT_COUNT; i++) {
 		finding_set(
 		    &f, grade_of(host.fact[i].grade), "%s", host.fact[i].text);
-		doctor_add(doctor, host.fact[i].name, &f);
+		findings_add(findings, host.fact[i].name, &f);
 	}
 }

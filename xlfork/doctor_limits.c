@@ -33,7 +33,7 @@
 #define DISK_WANTED   (UINT64_C(1) << 30)
 
 static void
-check_files(struct doctor *doctor)
+check_files(struct findings *findings)
 {
 	struct finding f = {.vital = false};
 	struct rlimit limit = {0, 0};
@@ -48,11 +48,11 @@ check_files(struct doctor *doctor)
 		    " forks; raise the hard limit 'nofile' in "
 		    "/etc/security/limits.conf",
 		    (uint64_t)limit.rlim_max, (uint64_t)limit.rlim_max / 10);
-	doctor_add(doctor, "open files", &f);
+	findings_add(findings, "open files", &f);
 }
 
 static void
-check_processes(struct doctor *doctor)
+check_processes(struct findings *findings)
 {
 	struct finding f = {.vital = false};
 	struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
@@ -68,11 +68,11 @@ check_processes(struct doctor *doctor)
 		    "at most %" PRIu64 ", a fork takes two and some threads; "
 		    "raise 'nproc' in /etc/security/limits.conf",
 		    (uint64_t)limit.rlim_cur);
-	doctor_add(doctor, "processes", &f);
+	findings_add(findings, "processes", &f);
 }
 
 static void
-check_maps(struct doctor *doctor)
+check_maps(struct findings *findings)
 {
 	struct finding f = {.vital = false};
 	long count = 0;
@@ -85,11 +85,11 @@ check_maps(struct doctor *doctor)
 		    "vm.max_map_count is %ld: fewer forks of forks fit into a "
 		    "process; 'sysctl vm.max_map_count=%d'",
 		    count, MAPS_WANTED);
-	doctor_add(doctor, "memory mappings", &f);
+	findings_add(findings, "memory mappings", &f);
 }
 
 static void
-check_memory(struct doctor *doctor)
+check_memory(struct findings *findings)
 {
 	char text[4096], size[OUTPUT_SIZE_MAX];
 	struct finding f = {.vital = false};
@@ -107,7 +107,7 @@ check_memory(struct doctor *doctor)
 	else
 		finding_set(
 		    &f, GRADE_LIMITED, "%s available: small guests only", size);
-	doctor_add(doctor, "memory", &f);
+	findings_add(findings, "memory", &f);
 }
 
 /* The nearest part of a path that exists; cuts the text. */
@@ -129,7 +129,7 @@ existing_part(char *path)
 
 /* A directory that forkd makes when it is not there. */
 static void
-check_directory(struct doctor *doctor, const char *what, const char *path,
+check_directory(struct findings *findings, const char *what, const char *path,
     uint64_t bytes_wanted)
 {
 	struct finding f = {.vital = true};
@@ -160,37 +160,37 @@ check_directory(struct doctor *doctor, const char *what, const char *path,
 	else
 		finding_set(&f, GRADE_GOOD, "'%s', room for %s%s", path, size,
 		    there ? "" : ", made when needed");
-	doctor_add(doctor, what, &f);
+	findings_add(findings, what, &f);
 }
 
 static void
-check_directories(struct doctor *doctor)
+check_directories(struct findings *findings)
 {
 	cleanup_free char *run = NULL, *state = NULL;
 	struct finding f = {.vital = true};
 	struct lf_error error;
 
 	if (control_run_dir(&run, &error) == 0)
-		check_directory(doctor, "run directory", run, 0);
+		check_directory(findings, "run directory", run, 0);
 	else {
 		finding_set(&f, GRADE_MISSING, "%s", error.message);
-		doctor_add(doctor, "run directory", &f);
+		findings_add(findings, "run directory", &f);
 	}
 	if (control_state_dir(&state, &error) == 0)
 		check_directory(
-		    doctor, "room for overlays", state, DISK_WANTED);
+		    findings, "room for overlays", state, DISK_WANTED);
 	else {
 		finding_set(&f, GRADE_MISSING, "%s", error.message);
-		doctor_add(doctor, "room for overlays", &f);
+		findings_add(findings, "room for overlays", &f);
 	}
 }
 
 void
-check_limits(struct doctor *doctor)
+check_limits(struct findings *findings)
 {
-	check_memory(doctor);
-	check_files(doctor);
-	check_processes(doctor);
-	check_maps(doctor);
-	check_directories(doctor);
+	check_memory(findings);
+	check_files(findings);
+	check_processes(findings);
+	check_maps(findings);
+	check_directories(findings);
 }

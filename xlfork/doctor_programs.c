@@ -97,7 +97,7 @@ first_line(char *text)
 }
 
 static void
-check_qemu_version(struct doctor *doctor, bool *ret_there)
+check_qemu_version(struct findings *findings, bool *ret_there)
 {
 	char *const argv[] = {LF_QEMU_PROGRAM, "--version", NULL};
 	struct finding f = {.vital = true};
@@ -125,12 +125,12 @@ check_qemu_version(struct doctor *doctor, bool *ret_there)
 		    major, minor, QEMU_MAJOR, QEMU_MINOR);
 	else
 		finding_set(&f, GRADE_GOOD, "%s", number);
-	doctor_add(doctor, "QEMU", &f);
+	findings_add(findings, "QEMU", &f);
 }
 
 /* Starts a QEMU without a machine as forkd would, and asks what it can do. */
 static void
-check_qemu_features(struct doctor *doctor)
+check_qemu_features(struct findings *findings)
 {
 	char *const argv[] = {LF_QEMU_PROGRAM, "-M", "none", "-nodefaults",
 	    "-display", "none", "-sandbox",
@@ -174,12 +174,12 @@ check_qemu_features(struct doctor *doctor)
 				    "one",
 				    wanted[i]);
 	}
-	doctor_add(doctor, "QEMU features", &f);
+	findings_add(findings, "QEMU features", &f);
 }
 
 /* What forkd decides: it may run QEMU as another user than ours. */
 static void
-check_accelerator(struct doctor *doctor)
+check_accelerator(struct findings *findings)
 {
 	struct finding f = {.vital = false};
 	char path[4096], text[1024];
@@ -200,11 +200,11 @@ check_accelerator(struct doctor *doctor)
 	else
 		finding_set(&f, GRADE_MISSING, "'%s --probe' says '%.200s'",
 		    program, text);
-	doctor_add(doctor, "accelerator=auto", &f);
+	findings_add(findings, "accelerator=auto", &f);
 }
 
 static void
-check_qemu_img(struct doctor *doctor)
+check_qemu_img(struct findings *findings)
 {
 	char *const argv[] = {"qemu-img", "--version", NULL};
 	struct finding f = {.vital = false};
@@ -217,11 +217,11 @@ check_qemu_img(struct doctor *doctor)
 		finding_set(&f, GRADE_MISSING,
 		    "no fork of a domain with disks without it; install "
 		    "qemu-utils");
-	doctor_add(doctor, "qemu-img", &f);
+	findings_add(findings, "qemu-img", &f);
 }
 
 static void
-check_file(struct doctor *doctor, const char *what, const char *path,
+check_file(struct findings *findings, const char *what, const char *path,
     const char *good, const char *otherwise)
 {
 	struct finding f = {.vital = false};
@@ -230,26 +230,26 @@ check_file(struct doctor *doctor, const char *what, const char *path,
 		finding_set(&f, GRADE_GOOD, "%s", good);
 	else
 		finding_set(&f, GRADE_LIMITED, "%s", otherwise);
-	doctor_add(doctor, what, &f);
+	findings_add(findings, what, &f);
 }
 
 void
-check_programs(struct doctor *doctor)
+check_programs(struct findings *findings)
 {
 	bool there;
 
-	check_qemu_version(doctor, &there);
+	check_qemu_version(findings, &there);
 	if (there)
-		check_qemu_features(doctor);
-	check_accelerator(doctor);
-	check_qemu_img(doctor);
-	check_file(doctor, "UEFI firmware", "/usr/share/OVMF/OVMF_CODE.fd",
+		check_qemu_features(findings);
+	check_accelerator(findings);
+	check_qemu_img(findings);
+	check_file(findings, "UEFI firmware", "/usr/share/OVMF/OVMF_CODE.fd",
 	    "OVMF", "guests boot with BIOS only; install ovmf for UEFI");
-	check_file(doctor, "tap devices", "/dev/net/tun",
+	check_file(findings, "tap devices", "/dev/net/tun",
 	    "tap and user networks",
 	    "user networks only, /dev/net/tun is not for this user; "
 	    "'modprobe tun' as root");
-	check_file(doctor, "virtiofsd", "/usr/lib/qemu/virtiofsd",
+	check_file(findings, "virtiofsd", "/usr/lib/qemu/virtiofsd",
 	    "the test laboratory can start",
 	    "only the project's own tests miss it; install qemu-system-common "
 	    "and, where it is a package of its own, virtiofsd");

@@ -32,6 +32,8 @@ xlfork_libxlfork_la_SOURCES = \
 	xlfork/doctor_programs.c \
 	xlfork/domain_table.c \
 	xlfork/domain_table.h \
+	xlfork/findings.c \
+	xlfork/findings.h \
 	xlfork/fuzz_bench.c \
 	xlfork/fuzz_covered.c \
 	xlfork/fuzz_modes.c \
