@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Finding a command in the table and taking its words apart. Nothing is
+ * Finding a command in a table and taking its words apart. Nothing is
  * guessed: a word that is not in the table is an error, with a suggestion
  * where one comes near.
  */
@@ -16,16 +16,6 @@
 
 #include "base/error.h"
 #include "xlfork/suggest.h"
-
-const struct command_group command_groups[] = {
-    {"Domains", domain_commands},
-    {"Looking at domains", look_commands},
-    {"Forking", fork_commands},
-    {"Fuzzing", fuzz_commands},
-    {"Device-state files", devstate_commands},
-    {"This host, and help", host_commands},
-    {NULL, NULL},
-};
 
 /* Words that will mean something one day, so they abbreviate nothing now. */
 static const char *const reserved[] = {
@@ -47,19 +37,19 @@ is_reserved(const char *name)
 	return false;
 }
 
-#define EACH_COMMAND(g, c)                                                     \
-	for (const struct command_group *g = command_groups; g->title != NULL; \
-	     g++)                                                              \
-		for (const struct command *c = g->commands; c->name != NULL;   \
+#define EACH_COMMAND(groups, g, c)                                           \
+	for (const struct command_group *g = groups; g->title != NULL; g++)  \
+		for (const struct command *c = g->commands; c->name != NULL; \
 		     c++)
 
 static int
-unknown_command(const char *name, struct lf_error *error)
+unknown_command(const struct command_group *groups, const char *name,
+    struct lf_error *error)
 {
 	struct suggestion near;
 
 	suggestion_init(&near, name);
-	EACH_COMMAND(g, c)
+	EACH_COMMAND(groups, g, c)
 	suggestion_offer(&near, c->name);
 	if (near.best != NULL)
 		return error_set(error, COMMAND_EUSAGE,
@@ -70,12 +60,13 @@ unknown_command(const char *name, struct lf_error *error)
 }
 
 static int
-ambiguous_command(const char *name, struct lf_error *error)
+ambiguous_command(const struct command_group *groups, const char *name,
+    struct lf_error *error)
 {
 	char list[256] = "";
 	size_t used = 0;
 
-	EACH_COMMAND(g, c)
+	EACH_COMMAND(groups, g, c)
 	if (strncmp(c->name, name, strlen(name)) == 0 && used < sizeof(list))
 		used += (size_t)snprintf(list + used, sizeof(list) - used,
 		    "%s%s", used > 0 ? ", " : "", c->name);
@@ -84,13 +75,13 @@ ambiguous_command(const char *name, struct lf_error *error)
 }
 
 int
-command_find(const char *name, const struct command **ret_command,
-    struct lf_error *error)
+command_find(const struct command_group *groups, const char *name,
+    const struct command **ret_command, struct lf_error *error)
 {
 	const struct command *found = NULL;
 	unsigned count = 0;
 
-	EACH_COMMAND(g, c)
+	EACH_COMMAND(groups, g, c)
 	{
 		if (strcmp(c->name, name) == 0) {
 			*ret_command = c;
@@ -102,9 +93,9 @@ command_find(const char *name, const struct command **ret_command,
 		}
 	}
 	if (count == 0 || name[0] == '\0' || is_reserved(name))
-		return unknown_command(name, error);
+		return unknown_command(groups, name, error);
 	if (count > 1)
-		return ambiguous_command(name, error);
+		return ambiguous_command(groups, name, error);
 	*ret_command = found;
 	return 0;
 }

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The table of commands and what a command gets to work with. Everything that
- * a user can type is in this table: help is printed from it, and a test
- * compares the manual page and the shell completion with it.
+ * What a command is, and what it gets to work with: its words, taken apart. The
+ * table of all commands is in commands.h; nothing here knows any of them.
  */
 #ifndef XLFORK_COMMAND_H
 #define XLFORK_COMMAND_H
@@ -56,17 +55,17 @@ struct command {
 	const char *details; /* for its own help page; NULL: nothing to add */
 };
 
-/* All commands, in groups; ended by a row whose name is NULL. */
+/* A table of commands is in groups; the last row's title is NULL. */
 struct command_group {
 	const char *title;
-	const struct command *commands;
+	const struct command *commands; /* ended by a row without a name */
 };
-extern const struct command_group command_groups[];
 
 /* A command with its words taken apart. */
 struct invocation {
 	const struct command *command;
-	bool help; /* --help: nothing else counts */
+	const struct command_group *groups; /* the table that it is in */
+	bool help;                          /* --help: nothing else counts */
 	bool given[OPTIONS_MAX];
 	const char *value[OPTIONS_MAX];
 	const char *const *words;
@@ -77,8 +76,8 @@ struct invocation {
  * The command called `name`, or the only one that begins with it.
  * -COMMAND_EUSAGE: none or several; the message says which come near.
  */
-int command_find(const char *name, const struct command **ret_command,
-    struct lf_error *error);
+int command_find(const struct command_group *groups, const char *name,
+    const struct command **ret_command, struct lf_error *error);
 
 /*
  * Takes apart the words after the command's name. argv[0] is that name; argv
@@ -98,9 +97,6 @@ int usage_error(const struct invocation *call, struct lf_error *error,
 int option_number(const struct invocation *call, unsigned option,
     unsigned long min, unsigned long max, unsigned long *ret_number,
     struct lf_error *error);
-
-/* Prints one line on standard error, as all messages of xlfork look. */
-void report(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* The families' tables. */
 extern const struct command domain_commands[];

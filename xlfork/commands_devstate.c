@@ -19,6 +19,7 @@
 #include "base/error.h"
 #include "base/sys.h"
 #include "xlfork/devstate_print.h"
+#include "xlfork/report.h"
 
 DEFINE_CLEANUP(struct lf_devstate *, lf_devstate_free);
 #define cleanup_devstate cleanup(lf_devstate_free_p)

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "xlfork/config_file.h"
 #include "xlfork/console.h"
+#include "xlfork/report.h"
 #include "xlfork/session.h"
 
 /*

@@ -19,6 +19,7 @@
 #include "xlfork/fuzz_modes.h"
 #include "xlfork/fuzz_probes.h"
 #include "xlfork/fuzz_target.h"
+#include "xlfork/report.h"
 
 #define WORKERS_MAX 256
 #define SECONDS_MAX 86400

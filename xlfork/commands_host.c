@@ -52,10 +52,10 @@ help(const struct invocation *call, struct lf_error *error)
 	int rc;
 
 	if (call->word_count == 0) {
-		help_overview(stdout);
+		help_overview(stdout, call->groups);
 		return 0;
 	}
-	rc = command_find(call->words[0], &command, error);
+	rc = command_find(call->groups, call->words[0], &command, error);
 	if (rc == 0)
 		help_command(stdout, command);
 	return rc;

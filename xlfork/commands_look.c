@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "xlfork/console.h"
 #include "xlfork/domain_table.h"
+#include "xlfork/report.h"
 #include "xlfork/session.h"
 
 enum {

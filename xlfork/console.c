@@ -17,7 +17,7 @@
 
 #include "base/error.h"
 #include "base/sys.h"
-#include "xlfork/command.h"
+#include "xlfork/report.h"
 
 /* How often a console that is a file is looked at, and its domain. */
 #define FILE_POLL_MS    100

@@ -14,7 +14,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/sys.h"
-#include "xlfork/command.h"
+#include "xlfork/report.h"
 
 #define STOP_AT_RETURN "return"
 

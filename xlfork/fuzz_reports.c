@@ -15,7 +15,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/sys.h"
-#include "xlfork/command.h"
+#include "xlfork/report.h"
 
 /* What afl-fuzz calls the directory of this instance. */
 #define ENV_OUT_DIR "__AFL_OUT_DIR"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Help texts: nothing is said here that the table does not know.
+ * Help texts: nothing is said here that the table of commands does not know.
  */
 #include "xlfork/help.h"
 
@@ -44,7 +44,7 @@ help_usage(FILE *stream, const struct command *command)
 }
 
 void
-help_overview(FILE *stream)
+help_overview(FILE *stream, const struct command_group *groups)
 {
 	const struct command_group *g;
 	const struct command *c;
@@ -55,7 +55,7 @@ help_overview(FILE *stream)
 	      "A command may be shortened as long as it is the only one that "
 	      "begins so.\n",
 	    stream);
-	for (g = command_groups; g->title != NULL; g++) {
+	for (g = groups; g->title != NULL; g++) {
 		fprintf(stream, "\n%s:\n", g->title);
 		for (c = g->commands; c->name != NULL; c++)
 			fprintf(stream, "  %-16s %s\n", c->name, c->summary);

@@ -10,7 +10,7 @@
 #include "xlfork/command.h"
 
 /* What xlfork is, and all commands with half a line each. */
-void help_overview(FILE *stream);
+void help_overview(FILE *stream, const struct command_group *groups);
 
 /* One command: usage, what it does, its options. */
 void help_command(FILE *stream, const struct command *command);

@@ -10,6 +10,8 @@ xlfork_libxlfork_la_LIBADD = libfork/control/libcontrol.la \
 xlfork_libxlfork_la_SOURCES = \
 	xlfork/command.c \
 	xlfork/command.h \
+	xlfork/commands.c \
+	xlfork/commands.h \
 	xlfork/commands_devstate.c \
 	xlfork/commands_domain.c \
 	xlfork/commands_fork.c \
@@ -54,6 +56,8 @@ xlfork_libxlfork_la_SOURCES = \
 	xlfork/proc_file.h \
 	xlfork/progress.c \
 	xlfork/progress.h \
+	xlfork/report.c \
+	xlfork/report.h \
 	xlfork/run.c \
 	xlfork/session.c \
 	xlfork/session.h \

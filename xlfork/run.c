@@ -6,29 +6,15 @@
 #include "xlfork/command.h"
 
 #include <errno.h>
-#include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <libfork/libfork.h>
 
 #include "base/error.h"
+#include "xlfork/commands.h"
 #include "xlfork/help.h"
-#include "xlfork/suggest.h"
-
-void
-report(const char *format, ...)
-{
-	va_list args;
-
-	fputs("xlfork: ", stderr);
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	va_end(args);
-	fputc('\n', stderr);
-}
+#include "xlfork/report.h"
 
 /* The words before the command: options of xlfork itself. */
 static enum exit_status
@@ -37,11 +23,11 @@ run_without_command(int argc, char **argv)
 	const char *word = argc > 1 ? argv[1] : NULL;
 
 	if (word == NULL) {
-		help_overview(stderr);
+		help_overview(stderr, command_groups);
 		return STATUS_USAGE;
 	}
 	if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
-		help_overview(stdout);
+		help_overview(stdout, command_groups);
 		return STATUS_DONE;
 	}
 	if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) {
@@ -75,12 +61,13 @@ command_main(int argc, char **argv)
 	lf_error_clear(&error);
 	if (argc < 2 || argv[1][0] == '-')
 		return run_without_command(argc, argv);
-	rc = command_find(argv[1], &command, &error);
+	rc = command_find(command_groups, argv[1], &command, &error);
 	if (rc < 0) {
 		report("%s", error.message);
 		return STATUS_USAGE;
 	}
 	rc = command_parse(command, argc - 1, argv + 1, &call, &error);
+	call.groups = command_groups;
 	if (rc == 0 && call.help)
 		help_command(stdout, command);
 	else if (rc == 0)

@@ -14,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "xlfork/command.h"
+#include "xlfork/commands.h"
 #include "xlfork/domain_table.h"
 #include "xlfork/help.h"
 #include "xlfork/output.h"
@@ -208,7 +209,8 @@ Test(xlfork, a_command_may_be_shortened_while_it_is_the_only_one)
 	size_t i;
 
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		int rc = command_find(rows[i].word, &command, &error);
+		int rc = command_find(
+		    command_groups, rows[i].word, &command, &error);
 
 		if (rows[i].command == NULL) {
 			cr_expect_eq(rc, -COMMAND_EUSAGE, "%s", rows[i].word);
@@ -227,7 +229,8 @@ Test(xlfork, options_stand_anywhere_and_two_dashes_end_them)
 	struct invocation call;
 	struct lf_error error;
 
-	cr_assert_eq(command_find("fork-vm", &command, &error), 0);
+	cr_assert_eq(
+	    command_find(command_groups, "fork-vm", &command, &error), 0);
 	cr_assert_eq(command_parse(command, 6, argv, &call, &error), 0);
 	cr_assert_eq(call.word_count, 1);
 	cr_assert_str_eq(call.words[0], "web");
@@ -235,7 +238,8 @@ Test(xlfork, options_stand_anywhere_and_two_dashes_end_them)
 	cr_assert(call.given[3]);
 	cr_assert_not(call.given[0]);
 
-	cr_assert_eq(command_find("rename", &command, &error), 0);
+	cr_assert_eq(
+	    command_find(command_groups, "rename", &command, &error), 0);
 	cr_assert_eq(command_parse(command, 4, dashes, &call, &error), 0);
 	cr_assert_str_eq(call.words[0], "-a");
 	cr_assert_str_eq(call.words[1], "-b");
