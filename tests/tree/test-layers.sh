@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # A lower layer never includes a higher one; programs include libfork's public
-# headers, the convenience libraries and base only; within some rooms includes go
-# one way; and each library that only one room may use is used in that room only.
+# headers, the convenience libraries and base only; within a room includes and calls
+# go one way; and each library that only one room may use is used in that room only.
 set -eu
 : "${top_srcdir:?set by make check}" "${top_builddir:?set by make check}"
 cd "$top_srcdir"
@@ -71,12 +71,12 @@ for dir in forkd xlfork libfork/base libfork/config libfork/control; do
 	circles $dir
 done
 
-# calls_circle ROOM: the same for a room whose files share a header, by what the
-# object of each takes from another.
-calls_circle() {
-	pairs=$(cd "$top_builddir/libfork/$1" &&
-		find . -name 'libcore_la-*.o' -exec nm -A {} + |
-		sed -E 's|^.*/libcore_la-([a-z0-9_]+)\.o:[0-9a-f]* *|\1 |' |
+# calls FOLDER LIBRARY: the same for files that share a header, by what the object
+# of each takes from another.
+calls() {
+	pairs=$(cd "$top_builddir/$1" &&
+		find . -name "$2_la-*.o" -exec nm -A {} + |
+		sed -E "s|^.*/$2_la-([a-z0-9_]+)\.o:[0-9a-f]* *|\1 |" |
 		awk '$2 == "U" { users[$3] = users[$3] " " $1 }
 			$2 ~ /^[TDBR]$/ { has[$3] = $1 }
 			END {
@@ -89,16 +89,21 @@ calls_circle() {
 		while read -r user other; do
 			# No object that an earlier build left behind.
 			[ "$user" = "$other" ] ||
-				[ ! -f "$top_srcdir/libfork/$1/$user.c" ] ||
+				[ ! -f "$top_srcdir/$1/$user.c" ] ||
 				echo "$user $other"
 		done | sort -u)
-	ok "no module of libfork/$1 calls, by others, itself" "$(
-		[ -n "$pairs" ] || echo "no objects in $top_builddir/libfork/$1"
+	ok "no module of $1 calls, by others, itself" "$(
+		[ -n "$pairs" ] || echo "no objects in $top_builddir/$1"
 		tsort <<<"$pairs" 2>&1 >/dev/null || true)"
 }
-for room in memory cpu insn kvm qemu snapshot vmi cover fuzz; do
-	calls_circle $room
+for room in memory cpu insn kvm qemu snapshot domain vmi cover fuzz; do
+	calls libfork/$room libcore
 done
+for room in base config control; do
+	calls libfork/$room lib$room
+done
+calls forkd libforkd
+calls xlfork libxlfork
 
 only() {
 	ok "$1 is used in $3 only" "$(
