@@ -21,6 +21,7 @@
 #include "forkd/host.h"
 #include "forkd/life.h"
 #include "forkd/peer.h"
+#include "forkd/registry_kept.h"
 #include "forkd/role.h"
 
 /* Forks of one command that are made at the same time. */
@@ -527,6 +528,19 @@ next_marked(struct registry *registry)
 	return domain;
 }
 
+/* Forks that are left alone would be lost with what they were forked from. */
+static int
+check_kept_below(const struct domain *domain, struct lf_error *error)
+{
+	const struct domain *each = domain->registry->first;
+	int rc = 0;
+
+	for (; rc == 0 && each != NULL; each = each->next)
+		if (descends_from(each, domain))
+			rc = registry_check_kept(each, error);
+	return rc;
+}
+
 /* Destroys the domain and, if `all`, everything that was forked from it. */
 static void
 destroy(struct client *client, struct domain *domain, bool all,
@@ -571,6 +585,10 @@ command_destroy(
 	bool all = json_is_true(peer_request_argument(request, "recursive"));
 	struct lf_error error;
 
+	if (check_kept_below(domain, &error) < 0) {
+		peer_fail(request, &error);
+		return;
+	}
 	if (!all && registry_check_holders(domain, &error) < 0) {
 		size_t used = strlen(error.message);
 

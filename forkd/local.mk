@@ -67,6 +67,8 @@ forkd_libforkd_la_SOURCES = \
 	forkd/registry.h \
 	forkd/registry_file.c \
 	forkd/registry_file.h \
+	forkd/registry_kept.c \
+	forkd/registry_kept.h \
 	forkd/retire.c \
 	forkd/retire.h \
 	forkd/role.c \

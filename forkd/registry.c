@@ -17,6 +17,7 @@
 #include "base/sys.h"
 #include "forkd/peer.h"
 #include "forkd/registry_file.h"
+#include "forkd/registry_kept.h"
 #include "forkd/rundir.h"
 
 /* From a state, the states that a domain may get to. */
@@ -91,15 +92,6 @@ domain_free(struct domain *domain)
 }
 DEFINE_CLEANUP(struct domain *, domain_free);
 
-static void
-kept_free(struct registry_kept *kept)
-{
-	if (kept != NULL)
-		file_list_done(&kept->names);
-	free(kept);
-}
-DEFINE_CLEANUP(struct registry_kept *, kept_free);
-
 void
 registry_done(struct registry *registry)
 {
@@ -110,12 +102,7 @@ registry_done(struct registry *registry)
 		registry->first = domain->next;
 		domain_free(domain);
 	}
-	while (registry->kept != NULL) {
-		struct registry_kept *kept = registry->kept;
-
-		registry->kept = kept->next;
-		kept_free(kept);
-	}
+	registry_kept_done(registry);
 	free(registry->run_dir);
 	registry->run_dir = NULL;
 }
@@ -214,35 +201,35 @@ registry_add(struct registry *registry, struct lf_domain_config *take_config,
 }
 
 /*
- * Another forkd may have written the file, in a format of its own, and the
- * domain may run: nothing of it is touched.
+ * A fork ends with the process that it lives in, and that process does not
+ * obey us: where its domain is left alone, so is the fork.
  */
 static int
-keep(struct registry *registry, const struct domain *domain,
-    const struct lf_error *why, void (*report)(const struct lf_error *error),
-    struct lf_error *error)
+keep_forks(struct registry *registry,
+    void (*report)(const struct lf_error *error), struct lf_error *error)
 {
-	cleanup(kept_free_p) struct registry_kept *kept =
-	    sys.calloc(1, sizeof(*kept));
-	struct lf_error told;
-	int rc;
+	struct domain **at = &registry->first;
 
-	if (kept == NULL)
-		return error_nomem(error);
-	kept->id = domain->id;
-	rc = registry_file_names(domain, &kept->names, error);
-	if (rc < 0)
-		return rc;
-	error_set(&told, EBADMSG,
-	    "domain %u is left alone, its id and name stay taken: %s; run the "
-	    "forkd that wrote it, or remove '%s'",
-	    domain->id, why->message, domain->dir);
-	report(&told);
-	kept->next = registry->kept;
-	registry->kept = take_ptr(kept);
-	registry->kept_count++;
-	/* Should the directory be removed. */
-	save_next_id(registry, domain->id);
+	while (*at != NULL) {
+		struct domain *domain = *at;
+		struct lf_error why;
+		int rc;
+
+		if (!registry_is_kept(registry, domain->host)) {
+			at = &domain->next;
+			continue;
+		}
+		error_set(&why, EBADMSG,
+		    "it lives in the process of domain %u, which is left "
+		    "alone",
+		    domain->host);
+		rc = registry_keep(registry, domain, &why, report, error);
+		if (rc < 0)
+			return rc;
+		*at = domain->next;
+		registry->count--;
+		domain_free(domain);
+	}
 	return 0;
 }
 
@@ -288,7 +275,10 @@ registry_load(struct registry *registry,
 			break;
 		}
 		if (rc < 0 && !registry_file_is_missing(domain)) {
-			rc = keep(registry, domain, &why, report, error);
+			rc = registry_keep(
+			    registry, domain, &why, report, error);
+			/* Should its directory be removed. */
+			save_next_id(registry, ids[i]);
 			continue;
 		}
 		if (rc < 0) {
@@ -301,7 +291,7 @@ registry_load(struct registry *registry,
 		insert(registry, take_ptr(domain));
 	}
 	free(ids);
-	return rc;
+	return rc == 0 ? keep_forks(registry, report, error) : rc;
 }
 
 void
@@ -403,15 +393,10 @@ registry_check_name(
     struct registry *registry, const char *name, struct lf_error *error)
 {
 	const struct domain *taken = registry->first;
-	const struct registry_kept *kept = registry->kept;
+	int rc = registry_kept_check_name(registry, name, error);
 
-	while (kept != NULL && !file_list_has(&kept->names, name))
-		kept = kept->next;
-	if (kept != NULL)
-		return error_set(error, EEXIST,
-		    "the name '%s' is taken by domain %u, whose file in '%s' "
-		    "is not of this forkd's format; choose another",
-		    name, kept->id, registry->run_dir);
+	if (rc < 0)
+		return rc;
 	while (taken != NULL && strcmp(taken->config->name, name) != 0 &&
 	       strcmp(registry_config(taken)->name, name) != 0)
 		taken = taken->next;
@@ -577,7 +562,7 @@ registry_check_holders(const struct domain *domain, struct lf_error *error)
 			    other->config->name);
 	}
 	if (count == 0)
-		return 0;
+		return registry_check_kept(domain, error);
 	return error_set(error, EBUSY,
 	    "domain %u ('%s') is held by %u fork%s: %s%s; destroy them first",
 	    domain->id, domain->config->name, count, count > 1 ? "s" : "",

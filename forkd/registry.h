@@ -22,20 +22,14 @@
 #include "forkd/domain.h"
 
 struct peer;
-
-/* A domain whose file says nothing to us: its directory, id and names stay. */
-struct registry_kept {
-	struct registry_kept *next;
-	unsigned id;
-	struct file_list names;
-};
+struct registry_kept;
 
 struct registry {
 	char *run_dir; /* owned */
 	mode_t dir_mode;
 	struct domain *first;
 	unsigned count;
-	struct registry_kept *kept; /* in none of the above */
+	struct registry_kept *kept; /* domains left alone, in none above */
 	unsigned kept_count;
 	unsigned next_id;
 	unsigned saved_id; /* below it, ids are known to the next forkd */
@@ -58,8 +52,8 @@ int registry_add(struct registry *registry,
 
 /*
  * Reads all files. A domain whose file cannot be read is reported and left as
- * it is, with its id and its name taken; one that has no file yet, or none any
- * more, is reported and removed.
+ * it is, with its id and its name taken, and so are the forks in its process;
+ * one that has no file yet, or none any more, is reported and removed.
  */
 int registry_load(struct registry *registry,
     void (*report)(const struct lf_error *error), struct lf_error *error);
@@ -127,8 +121,8 @@ void registry_forget_overlay(struct domain *domain, const char *path);
 bool registry_knows_image(const struct domain *domain, const char *path);
 
 /*
- * Whether a fork lives that shares this domain's snapshot; the message names
- * all of them.
+ * Whether a fork lives that shares this domain's snapshot, or may live; the
+ * message names all of them, or one that is left alone.
  */
 int registry_check_holders(const struct domain *domain, struct lf_error *error);
 bool registry_is_holder(const struct domain *domain, const struct domain *of);

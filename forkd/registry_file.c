@@ -202,20 +202,25 @@ registry_file_is_missing(const struct domain *domain)
 }
 
 int
-registry_file_names(const struct domain *domain, struct file_list *names,
-    struct lf_error *error)
+registry_file_peek(const struct domain *domain, struct file_list *names,
+    unsigned *ret_parent, struct lf_error *error)
 {
 	static const char *const configs[] = {"config", "launch-config"};
 	cleanup_free char *path = rundir_path("%s/domain.json", domain->dir);
 	cleanup_json json_t *value = NULL;
+	json_int_t parent;
 	size_t i;
 	int rc;
 
+	*ret_parent = 0;
 	if (path == NULL)
 		return error_nomem(error);
 	rc = rundir_read_json(path, &value, error);
 	if (rc < 0)
 		return registry_file_is_shortage(rc) ? rc : 0;
+	parent = json_integer_value(json_object_get(value, "parent"));
+	if (parent > 0 && parent <= INT32_MAX)
+		*ret_parent = (unsigned)parent;
 	for (i = 0; rc == 0 && i < sizeof(configs) / sizeof(*configs); i++) {
 		const char *name = json_string_value(json_object_get(
 		    json_object_get(value, configs[i]), "name"));

@@ -35,11 +35,12 @@ bool registry_file_is_shortage(int rc);
 bool registry_file_is_missing(const struct domain *domain);
 
 /*
- * The names that a file of whatever version says the domain has and will have;
- * none where it says nothing.
+ * What a file of whatever version says of the names that the domain has and
+ * will have, and of the domain that it was forked from; nothing and 0 where it
+ * does not say.
  */
-int registry_file_names(const struct domain *domain, struct file_list *names,
-    struct lf_error *error);
+int registry_file_peek(const struct domain *domain, struct file_list *names,
+    unsigned *ret_parent, struct lf_error *error);
 
 /* Ids that have a directory; the caller frees `*ret_ids`. */
 int registry_file_ids(const char *run_dir, unsigned **ret_ids,

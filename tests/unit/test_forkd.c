@@ -22,6 +22,7 @@
 #include "forkd/life.h"
 #include "forkd/peer.h"
 #include "forkd/registry.h"
+#include "forkd/registry_kept.h"
 #include "forkd/rundir.h"
 #include "forkd/spawn.h"
 #include "lib/fault.h"
@@ -278,6 +279,98 @@ Test(registry, a_domain_of_another_format_is_left_alone_with_its_id_and_name)
 		    registry_init(&registry, scratch, 0700, &error), 0);
 		cr_assert_eq(registry_load(&registry, no_report, &error), 0);
 		cr_assert_gt(registry.next_id, 2);
+		registry_done(&registry);
+		scratch_remove();
+	}
+}
+
+Test(registry, a_fork_in_the_process_of_a_domain_left_alone_is_left_alone)
+{
+	struct registry registry;
+	struct lf_error error;
+	struct domain *host, *fork;
+	char host_file[160], fork_file[160], overlay[128];
+	struct stat st;
+
+	scratch_make();
+	report_count = 0;
+	snprintf(overlay, sizeof(overlay), "%s/overlay", scratch);
+	write_file(overlay, "");
+	cr_assert_eq(registry_init(&registry, scratch, 0700, &error), 0);
+	host = add(&registry, "host", 0);
+	snprintf(host_file, sizeof(host_file), "%s/domain.json", host->dir);
+	cr_assert_eq(registry_add(&registry, make_config("fork"), 1, host,
+			 &fork, &error),
+	    0);
+	snprintf(fork_file, sizeof(fork_file), "%s/domain.json", fork->dir);
+	cr_assert_eq(
+	    registry_add_file(fork, &fork->overlays, overlay, &error), 0);
+	add(&registry, "other", 0);
+	registry_done(&registry);
+	write_file(host_file, foreign_files[0]);
+
+	cr_assert_eq(registry_init(&registry, scratch, 0700, &error), 0);
+	cr_assert_eq(registry_load(&registry, take_report, &error), 0);
+	cr_assert_eq(report_count, 2);
+	cr_assert_not_null(strstr(reported.message,
+			       "domain 2 is left alone, its id and name stay "
+			       "taken: it lives in the process of domain 1"),
+	    "%s", reported.message);
+	cr_assert_eq(registry.count, 1);
+	cr_assert_eq(registry.kept_count, 2);
+	cr_assert_null(registry_find_id(&registry, 2));
+	cr_assert_not_null(registry_find_id(&registry, 3));
+	cr_assert_eq(registry_check_name(&registry, "fork", &error), -EEXIST);
+	cr_assert_eq(stat(fork_file, &st), 0);
+	cr_assert_eq(stat(overlay, &st), 0);
+	cr_assert_eq(add(&registry, "four", 0)->id, 4);
+	registry_done(&registry);
+	scratch_remove();
+}
+
+static const struct {
+	const char *file;
+	bool holds;
+} foreign_forks[] = {
+    {"{\"version\": 3, \"parent\": 1}", true},
+    {"{\"version\": 3, \"parent\": 3}", false},
+    /* What says nothing would hold all. */
+    {"", false},
+    {"{\"version\": 3, \"parent\": \"one\"}", false},
+};
+
+Test(registry, a_domain_left_alone_holds_the_domain_that_it_was_forked_from)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(foreign_forks) / sizeof(*foreign_forks); i++) {
+		struct registry registry;
+		struct lf_error error;
+		struct domain *parent, *fork;
+		char file[160];
+
+		scratch_make();
+		cr_assert_eq(
+		    registry_init(&registry, scratch, 0700, &error), 0);
+		parent = add(&registry, "parent", 0);
+		cr_assert_eq(registry_add(&registry, make_config("fork"), 1,
+				 parent, &fork, &error),
+		    0);
+		snprintf(file, sizeof(file), "%s/domain.json", fork->dir);
+		registry_done(&registry);
+		write_file(file, foreign_forks[i].file);
+
+		cr_assert_eq(
+		    registry_init(&registry, scratch, 0700, &error), 0);
+		cr_assert_eq(registry_load(&registry, take_report, &error), 0);
+		parent = registry_find_id(&registry, 1);
+		cr_assert_eq(registry_check_kept(parent, &error),
+		    foreign_forks[i].holds ? -EBUSY : 0, "row %zu", i);
+		cr_assert_eq(registry_check_holders(parent, &error),
+		    foreign_forks[i].holds ? -EBUSY : 0, "row %zu", i);
+		if (foreign_forks[i].holds)
+			cr_assert_not_null(strstr(error.message, "/domains/2'"),
+			    "%s", error.message);
 		registry_done(&registry);
 		scratch_remove();
 	}
