@@ -68,8 +68,12 @@ hand_over(struct birth *birth, struct domain *domain)
 		daemon_save(domain);
 	birth->done(birth->opaque, domain, NULL);
 	domain = registry_find_id(registry, birth->id);
-	if (hosted && domain != NULL && !domain->doomed)
+	if (domain == NULL || domain->doomed)
+		return;
+	if (hosted)
 		daemon_save(domain);
+	if (domain->ended)
+		life_destroy(birth->daemon, domain, "poweroff", NULL, NULL);
 }
 
 static void
@@ -85,7 +89,6 @@ succeed(struct birth *birth)
 		fail(birth);
 		return;
 	}
-	domain->established = true;
 	/* It may have said why it is paused before it was told to be ready. */
 	if (strcmp(domain->reason, REGISTRY_STARTING) == 0)
 		domain->reason[0] = '\0';
@@ -94,6 +97,7 @@ succeed(struct birth *birth)
 	    json_pack("{s:s, s:o*}", "state", control_state_name(domain->state),
 		"parent",
 		birth->parent != 0 ? json_integer(birth->parent) : NULL));
+	life_establish(domain);
 	change_launch_wanted(domain);
 	hand_over(birth, domain);
 	free(birth);

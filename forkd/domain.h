@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <jansson.h>
+
 #include <libfork/domain_config.h>
 
 #include "control/messages.h"
@@ -38,9 +40,11 @@ struct domain {
 	 * adopted but removed, unless the process that hosts it has it.
 	 */
 	bool established;
-	bool marked;         /* a walk over the registry uses it, for itself */
-	bool doomed;         /* being destroyed: takes no more commands */
-	const char *end_why; /* doomed: what the event says */
+	json_t *untold; /* not established: what it stopped by already; NULL */
+	bool ended;  /* its guest is off: goes as soon as it is established */
+	bool marked; /* a walk over the registry uses it, for itself */
+	bool doomed; /* being destroyed: takes no more commands */
+	const char *end_why;            /* doomed: what the event says */
 	void (*end_done)(void *opaque); /* doomed: whom to tell; NULL */
 	void *end_opaque;
 	/*

@@ -46,14 +46,30 @@ life_report(struct domain *domain, enum control_state state, const char *reason,
 		daemon_log_error(&error);
 	if (rc <= 0)
 		return;
-	/* Before that it is nobody's business. */
-	if (!domain->established)
-		return;
-	daemon_save(domain);
 	extra = json_pack("{s:s, s:o*}", "state", control_state_name(state),
 	    "reason", reason[0] != '\0' ? control_make_text(reason) : NULL);
 	add_details(extra, data);
-	daemon_event(domain->owner, "DOMAIN_STATE", domain, extra);
+	if (domain->established) {
+		daemon_save(domain);
+		daemon_event(domain->owner, "DOMAIN_STATE", domain, extra);
+		return;
+	}
+	/* Nobody knows of it yet. */
+	json_decref(domain->untold);
+	domain->untold = extra;
+}
+
+void
+life_establish(struct domain *domain)
+{
+	json_t *untold = take_ptr(domain->untold);
+
+	domain->established = true;
+	/* That it runs, or is paused as it was told to be, is no news. */
+	if (json_object_get(untold, "reason") != NULL)
+		daemon_event(domain->owner, "DOMAIN_STATE", domain, untold);
+	else
+		json_decref(untold);
 }
 
 void
@@ -180,6 +196,7 @@ on_event(void *opaque, const char *name, json_t *data)
 		daemon = domain->owner;
 		daemon->hooks->stopped(domain);
 	} else if (strcmp(name, ROLE_EVENT_ENDED) == 0) {
+		domain->ended = true;
 		if (domain->established)
 			life_destroy(
 			    domain->owner, domain, "poweroff", NULL, NULL);

@@ -35,6 +35,12 @@ void life_call(struct domain *domain, enum role_command_id command,
 void life_report(struct domain *domain, enum control_state state,
     const char *reason, const json_t *data);
 
+/*
+ * It was booted or forked, and its creation was told: tells what it stopped by
+ * in between.
+ */
+void life_establish(struct domain *domain);
+
 /* The first reason counts: what comes after it is its consequence. */
 void life_crash(struct domain *domain, const char *reason);
 

@@ -88,6 +88,7 @@ domain_free(struct domain *domain)
 	lf_domain_config_free(domain->config);
 	lf_domain_config_free(domain->launch_config);
 	lf_domain_config_free(domain->waiting_config);
+	json_decref(domain->untold);
 	free(domain);
 }
 DEFINE_CLEANUP(struct domain *, domain_free);

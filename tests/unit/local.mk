@@ -53,7 +53,7 @@ tests_unit_test_domain_config_LDADD = tests/lib/libtest.la $(test_libs)
 
 unit_tests += tests/unit/test_forkd
 tests_unit_test_forkd_CPPFLAGS = $(test_cppflags) $(EVENT_CFLAGS)
-tests_unit_test_forkd_LDADD = forkd/libforkd.la tests/lib/libtest.la $(test_libs)
+tests_unit_test_forkd_LDADD = tests/unit/libscene.la forkd/libforkd.la tests/lib/libtest.la $(test_libs)
 
 unit_tests += tests/unit/test_forkd_files
 tests_unit_test_forkd_files_CPPFLAGS = $(test_cppflags) $(EVENT_CFLAGS)
@@ -79,9 +79,17 @@ unit_tests += tests/unit/test_worker
 tests_unit_test_worker_CPPFLAGS = $(test_cppflags)
 tests_unit_test_worker_LDADD = tests/lib/libtest.la $(test_libs)
 
+noinst_LTLIBRARIES += tests/unit/libscene.la
+tests_unit_libscene_la_SOURCES = tests/unit/forkd_scene.c tests/unit/forkd_scene.h
+tests_unit_libscene_la_CPPFLAGS = $(test_cppflags) $(EVENT_CFLAGS)
+
+unit_tests += tests/unit/test_forkd_birth
+tests_unit_test_forkd_birth_CPPFLAGS = $(test_cppflags) $(EVENT_CFLAGS)
+tests_unit_test_forkd_birth_LDADD = tests/unit/libscene.la forkd/libforkd.la tests/lib/libtest.la $(test_libs)
+
 unit_tests += tests/unit/test_forkd_change
 tests_unit_test_forkd_change_CPPFLAGS = $(test_cppflags) $(EVENT_CFLAGS)
-tests_unit_test_forkd_change_LDADD = forkd/libforkd.la tests/lib/libtest.la $(test_libs)
+tests_unit_test_forkd_change_LDADD = tests/unit/libscene.la forkd/libforkd.la tests/lib/libtest.la $(test_libs)
 
 unit_tests += tests/unit/test_launch
 tests_unit_test_launch_CPPFLAGS = $(test_cppflags) $(EVENT_CFLAGS)

@@ -27,6 +27,7 @@
 #include "forkd/spawn.h"
 #include "lib/fault.h"
 #include "lib/scratch.h"
+#include "unit/forkd_scene.h"
 
 /* --- what accelerator=auto means --- */
 
@@ -127,24 +128,13 @@ Test(client, a_daemon_without_descriptors_rests_before_it_accepts_again)
 
 /* --- registry --- */
 
-static struct lf_domain_config *
-make_config(const char *name)
-{
-	struct lf_domain_config *config = lf_domain_config_new();
-	struct lf_error error;
-
-	cr_assert_eq(lf_domain_config_set(&config->name, name, &error), 0);
-	cr_assert_eq(lf_domain_config_complete(config, &error), 0);
-	return config;
-}
-
 static struct domain *
 add(struct registry *registry, const char *name, unsigned parent)
 {
 	struct domain *domain = NULL;
 	struct lf_error error;
 
-	cr_assert_eq(registry_add(registry, make_config(name), parent, NULL,
+	cr_assert_eq(registry_add(registry, scene_config(name), parent, NULL,
 			 &domain, &error),
 	    0, "%s", error.message);
 	return domain;
@@ -423,7 +413,7 @@ Test(registry, names_are_unique_and_no_numbers)
 	add(&registry, "one", 0);
 	for (i = 0; i < sizeof(bad_names) / sizeof(bad_names[0]); i++) {
 		cr_expect_eq(
-		    registry_add(&registry, make_config(bad_names[i].name), 0,
+		    registry_add(&registry, scene_config(bad_names[i].name), 0,
 			NULL, &domain, &error),
 		    bad_names[i].rc);
 		cr_expect_str_eq(error.message, bad_names[i].message);
@@ -442,7 +432,7 @@ Test(registry, a_failed_add_leaves_nothing)
 	struct registry registry;
 	struct lf_error error = {0};
 	struct domain *domain;
-	struct lf_domain_config *config = make_config("one");
+	struct lf_domain_config *config = scene_config("one");
 	char path[64];
 
 	scratch_make();
@@ -463,7 +453,7 @@ Test(registry, a_failed_add_leaves_nothing)
 		cr_assert_lt(rc, 0, "%s unseen", fault.name);
 		cr_assert_eq(registry.count, 0);
 		cr_assert_eq(access(path, F_OK), -1);
-		config = make_config("one");
+		config = scene_config("one");
 	}
 	registry_done(&registry);
 	scratch_remove();
@@ -697,7 +687,7 @@ adopt_unready(bool knows)
 	cr_assert_eq(registry_init(&daemon.registry, scratch, 0700, &error), 0);
 	host = add(&daemon.registry, "host", 0);
 	host->established = true;
-	cr_assert_eq(registry_add(&daemon.registry, make_config("fork"), 1,
+	cr_assert_eq(registry_add(&daemon.registry, scene_config("fork"), 1,
 			 host, &fork, &error),
 	    0);
 	cr_assert_not(fork->device_model);
