@@ -25,6 +25,9 @@
 
 #define GREETING "{\"QMP\": {\"version\": {}, \"capabilities\": []}}\n"
 
+/* For what comes, however busy the machine is. */
+#define COMES_MS 60000
+
 static struct lf_error error;
 
 /* Says one string for each line that it hears; NULL: closes. */
@@ -90,8 +93,8 @@ Test(qmp, answers_events_and_refusals)
 	struct qmp *qmp = NULL;
 	json_t *value = NULL;
 
-	cr_assert_eq(qmp_new(serve(&server, says), 2000, &qmp, &error), 0, "%s",
-	    error.message);
+	cr_assert_eq(qmp_new(serve(&server, says), COMES_MS, &qmp, &error), 0,
+	    "%s", error.message);
 	cr_assert_null(qmp_next_event(qmp));
 	cr_assert_eq(qmp_execute(qmp, "query", json_pack("{s:i}", "x", 1),
 			 &value, &error),
@@ -113,11 +116,13 @@ Test(qmp, answers_events_and_refusals)
 
 	/* The event that waited; then the server is gone. */
 	cr_assert_eq(
-	    qmp_wait_event(qmp, 1000, "MIGRATION", NULL, &value, &error), 0);
+	    qmp_wait_event(qmp, COMES_MS, "MIGRATION", NULL, &value, &error),
+	    0);
 	json_decref(value);
 	cr_assert_eq(qmp_execute(qmp, "stop", NULL, NULL, &error), -EPIPE);
 	cr_assert_eq(
-	    qmp_wait_event(qmp, 1000, "NONE", NULL, &value, &error), -EPIPE);
+	    qmp_wait_event(qmp, COMES_MS, "NONE", NULL, &value, &error),
+	    -EPIPE);
 	qmp_free(qmp);
 	served(&server);
 }
@@ -131,7 +136,7 @@ Test(qmp, a_descriptor_goes_with_its_command)
 	struct server server;
 	struct qmp *qmp = NULL;
 
-	cr_assert_eq(qmp_new(serve(&server, says), 2000, &qmp, &error), 0);
+	cr_assert_eq(qmp_new(serve(&server, says), COMES_MS, &qmp, &error), 0);
 	cr_assert_eq(qmp_getfd(qmp, "stream", fd, &error), 0);
 	qmp_free(qmp);
 	pthread_join(server.thread, NULL);
@@ -148,7 +153,7 @@ Test(qmp, a_late_answer_is_not_the_next_one)
 	struct qmp *qmp = NULL;
 	json_t *value = NULL;
 
-	cr_assert_eq(qmp_new(serve(&server, says), 2000, &qmp, &error), 0);
+	cr_assert_eq(qmp_new(serve(&server, says), COMES_MS, &qmp, &error), 0);
 	cr_assert_eq(qmp_execute_within(qmp, 100, "slow", NULL, NULL, &error),
 	    -ETIMEDOUT);
 	cr_assert_not_null(
@@ -211,7 +216,7 @@ Test(qmp, events_that_nobody_takes_are_limited)
 	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
 	cr_assert_eq(dprintf(sv[1], GREETING "{\"return\": {}}\n"),
 	    (int)strlen(GREETING "{\"return\": {}}\n"));
-	cr_assert_eq(qmp_new(sv[0], 1000, &qmp, &error), 0);
+	cr_assert_eq(qmp_new(sv[0], COMES_MS, &qmp, &error), 0);
 	for (int i = 0; i < 3000; i++) {
 		dprintf(sv[1], "{\"event\": \"E%d\"}\n", i);
 		rc = qmp_read_events(qmp, &error);
@@ -271,7 +276,7 @@ Test(program, a_program_has_the_descriptors_it_shall_have)
 	cr_assert_eq(program_start(&program, &pid, &pidfd, &log_fd, &error), 0,
 	    "%s", error.message);
 	pfd = (struct pollfd){.fd = pidfd, .events = POLLIN};
-	cr_assert_eq(poll(&pfd, 1, 5000), 1);
+	cr_assert_eq(poll(&pfd, 1, COMES_MS), 1);
 	program_last_words(log_fd, words, sizeof(words));
 	/* 5 is ls's own, of the directory. */
 	cr_assert_str_eq(words, "A; B; 0 1 2 3 4 5 ");
@@ -306,7 +311,7 @@ connect_to(const char *says, int *ret_monitor)
 	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
 	cr_assert_eq(write(sv[1], says, strlen(says)), (ssize_t)strlen(says));
 	cr_assert_eq(
-	    qmp_new(sv[0], 1000, &qmp, &error), 0, "%s", error.message);
+	    qmp_new(sv[0], COMES_MS, &qmp, &error), 0, "%s", error.message);
 	*ret_monitor = sv[1];
 	return qmp;
 }
@@ -323,7 +328,7 @@ Test(qmp, an_event_that_came_with_an_answer_is_not_waited_for)
 	    &monitor);
 	cr_assert_eq(qmp_execute(qmp, "migrate", NULL, NULL, &error), 0);
 	cr_assert_eq(
-	    qmp_wait_event(qmp, 1000, "MIGRATION", NULL, &event, &error), 0,
+	    qmp_wait_event(qmp, COMES_MS, "MIGRATION", NULL, &event, &error), 0,
 	    "%s", error.message);
 	json_decref(event);
 	qmp_free(qmp);
