@@ -10,7 +10,8 @@ xlfork=$top_builddir/xlfork/xlfork
 dir=$(mktemp -d /tmp/test-xlfork.XXXXXX)
 export FORKD_RUN_DIR=$dir/run FORKD_STATE_DIR=$dir/state
 export FORKD=$top_builddir/forkd/forkd
-count=0
+# shellcheck source=tests/lib/tap.sh
+. "$top_srcdir/tests/lib/tap.sh"
 
 clean_up() {
 	local id
@@ -23,18 +24,14 @@ trap clean_up EXIT
 trap 'exit 1' INT TERM
 x() { timeout "${seconds-60}" "$xlfork" "$@"; }
 
-skip() {
-	echo "1..0 # SKIP $1"
-	exit 0
-}
 sh "$top_srcdir/tests/guest/make-guest" "$top_builddir/tests/guest" \
 	"${guest-bootless}" >"$dir/log" 2>&1 ||
-	skip "no guest: $(tail -n 1 "$dir/log")"
+	skip_all "no guest: $(tail -n 1 "$dir/log")"
 cd "$dir" || exit 1
 [ "${guest-bootless}" != bootless ] ||
 	cp "$top_builddir/tests/guest/bootless.bin" "$top_builddir/tests/guest/busy.bin" .
 if [ -n "${needs_kvm-}" ]; then
-	{ exec 9<>/dev/kvm; } 2>/dev/null || skip "no /dev/kvm, or no permission for it"
+	{ exec 9<>/dev/kvm; } 2>/dev/null || skip_all "no /dev/kvm, or no permission for it"
 	exec 9>&-
 	# QEMU's user may not be allowed to use KVM here; root is.
 	if [ "$(id -u)" = 0 ]; then
@@ -44,18 +41,7 @@ if [ -n "${needs_kvm-}" ]; then
 	fi
 fi
 
-# ok NAME TEST...: one line of the report.
-ok() {
-	local name=$1
-	shift
-	count=$((count + 1))
-	if "$@"; then
-		echo "ok $count - $name"
-	else
-		echo "not ok $count - $name"
-		sed 's/^/# /' out err 2>/dev/null | tail -n 30
-	fi
-}
+why() { tail -qn 30 out err 2>/dev/null; }
 
 # did WORD...: xlfork WORD... succeeds and says nothing on standard error.
 did() {

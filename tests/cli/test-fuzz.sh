@@ -4,11 +4,12 @@
 # and what it reports of single inputs. TAP on standard output.
 set -u
 : "${top_srcdir:?}" "${top_builddir:?}"
+# shellcheck source=tests/lib/tap.sh
+. "$top_srcdir/tests/lib/tap.sh"
 bugs=$top_builddir/tests/guest/fuzz/bugs.elf
 xlfork=$top_builddir/xlfork/xlfork
 if [ ! -f "$bugs" ] || [ ! -w /dev/kvm ]; then
-	echo "1..0 # SKIP no clang to build programs with, or no /dev/kvm"
-	exit 0
+	skip_all "no clang to build programs with, or no /dev/kvm"
 fi
 dir=$(mktemp -d "${TMPDIR:-/tmp}/xlfork-fuzz.XXXXXX")
 trap 'rm -rf "$dir"' EXIT
@@ -19,25 +20,21 @@ printf 'TEST5678!' >"$dir/test"
 : >"$dir/nothing"
 head -c 70000 /dev/zero >"$dir/large"
 
-count=0
-failed=0
+why() {
+	echo "status $got, $status wanted"
+	cat "$dir/out" "$dir/err"
+}
 # row STATUS TEXT WORD...: one line of messages that contains TEXT; a usage
 # error has one more.
 row() {
 	local status=$1 text=$2 got lines
 	shift 2
-	count=$((count + 1))
 	timeout 60 "$xlfork" fuzz "$@" >"$dir/out" 2>"$dir/err"
 	got=$?
 	lines=$(grep -vc '^usage: ' "$dir/err")
-	if [ "$got" = "$status" ] && grep -qF -- "$text" "$dir/out" "$dir/err" &&
-		[ "$lines" -le 1 ]; then
-		echo "ok $count - $text"
-	else
-		echo "not ok $count - $text (status $got, $status wanted)"
-		sed 's/^/# /' "$dir/out" "$dir/err"
-		failed=1
-	fi
+	[ "$got" = "$status" ] && grep -qF -- "$text" "$dir/out" "$dir/err" &&
+		[ "$lines" -le 1 ]
+	result $? "$text"
 }
 
 # Words.
@@ -99,18 +96,12 @@ row 0 "harness: stop" --program "$bugs" --coverage edge --range parse \
 	--input "$dir/hello" --covered "$dir/edges"
 
 # The same blocks, but for those where no probe fits.
-count=$((count + 1))
 sed -n 's/^# \(0x[0-9a-f]*\).*/\1/p' "$dir/covered" >"$dir/unseen"
-if grep -q '^0x.*# parse+' "$dir/covered" &&
+grep -q '^0x.*# parse+' "$dir/covered" &&
 	diff <(grep '^0x' "$dir/covered") \
 		<(grep '^0x' "$dir/edges" | grep -vwFf "$dir/unseen") \
-		>"$dir/err"; then
-	echo "ok $count - --covered: block and edge coverage list the same"
-else
-	echo "not ok $count - --covered: block and edge coverage list the same"
-	sed 's/^/# /' "$dir/covered" "$dir/err"
-	failed=1
-fi
+		>"$dir/err"
+result $? "--covered: block and edge coverage list the same"
 row 0 "covered  " --program "$bugs" --coverage block \
 	--blocks "$dir/covered" --input "$dir/hello"
 echo "1..$count"

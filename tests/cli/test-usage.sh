@@ -11,28 +11,28 @@ trap 'rm -rf "$dir"' EXIT
 export FORKD_RUN_DIR=$dir/run FORKD_STATE_DIR=$dir/state
 # A program that cannot be started: whoever asks for a forkd fails with status 1.
 export FORKD=$dir/no-forkd
-count=0
+# shellcheck source=tests/lib/tap.sh
+. "$top_srcdir/tests/lib/tap.sh"
+
+why() {
+	echo "wanted status $status: xlfork: $message"
+	echo "got    status $got:"
+	cat "$dir/err" "$dir/out"
+}
 
 # row STATUS MESSAGE WORD...: standard error begins with "xlfork: MESSAGE",
 # standard output is empty. After a usage error comes the usage, nothing else.
 row() {
 	local status=$1 message=$2 got first rest=''
 	shift 2
-	count=$((count + 1))
 	"$xlfork" "$@" >"$dir/out" 2>"$dir/err" </dev/null
 	got=$?
 	first=$(head -n 1 "$dir/err")
 	[ "$status" = 2 ] && rest='^usage: xlfork '
-	if [ "$got" = "$status" ] && [ ! -s "$dir/out" ] &&
+	[ "$got" = "$status" ] && [ ! -s "$dir/out" ] &&
 		[ "$first" = "xlfork: $message" ] &&
-		! tail -n +2 "$dir/err" | grep -qvE "${rest:-^\$}"; then
-		echo "ok $count - xlfork $*"
-		return
-	fi
-	echo "not ok $count - xlfork $*"
-	echo "# wanted status $status: xlfork: $message"
-	echo "# got    status $got:"
-	sed 's/^/# /' "$dir/err" "$dir/out"
+		! tail -n +2 "$dir/err" | grep -qvE "${rest:-^\$}"
+	result $? "xlfork $*"
 }
 
 # Commands.
@@ -167,18 +167,16 @@ row 1 "freeze: cannot open symbols '$dir/none': No such file or directory" \
 	freeze --at do_exit --symbols "$dir/none" web
 row 1 "'0x12x' is not an address: a number (0x... or decimal), a symbol, or symbol+offset wanted" freeze --at 0x12x web
 
+# shellcheck disable=SC2317 # called by result
+why() { cat "$dir/out" "$dir/err"; }
+
 # Help and versions are for people who have no daemon yet.
 says() {
 	local text=$1
 	shift
-	count=$((count + 1))
-	if "$xlfork" "$@" >"$dir/out" 2>"$dir/err" && [ ! -s "$dir/err" ] &&
-		grep -q "$text" "$dir/out"; then
-		echo "ok $count - xlfork $* prints '$text'"
-	else
-		echo "not ok $count - xlfork $* prints '$text'"
-		sed 's/^/# /' "$dir/out" "$dir/err"
-	fi
+	"$xlfork" "$@" >"$dir/out" 2>"$dir/err" && [ ! -s "$dir/err" ] &&
+		grep -q "$text" "$dir/out"
+	result $? "xlfork $* prints '$text'"
 }
 says '^usage: xlfork COMMAND' help
 says '^usage: xlfork COMMAND' --help
@@ -188,40 +186,25 @@ says '^usage: xlfork list ' list --help too many words
 says '^xlfork [0-9]' --version
 says '^forkd  not running$' version
 
-count=$((count + 1))
 "$xlfork" >"$dir/out" 2>"$dir/err"
-if [ $? = 2 ] && [ ! -s "$dir/out" ] && grep -q '^usage:' "$dir/err"; then
-	echo "ok $count - xlfork alone prints the overview and is a usage error"
-else
-	echo "not ok $count - xlfork alone prints the overview and is a usage error"
-fi
+[ $? = 2 ] && [ ! -s "$dir/out" ] && grep -q '^usage:' "$dir/err"
+result $? "xlfork alone prints the overview and is a usage error"
 
-count=$((count + 1))
-if "$xlfork" help >/dev/full 2>"$dir/err"; then
-	echo "not ok $count - a full disk is noticed"
-elif grep -q '^xlfork: cannot write to standard output: No space' "$dir/err"; then
-	echo "ok $count - a full disk is noticed"
-else
-	echo "not ok $count - a full disk is noticed"
-	sed 's/^/# /' "$dir/err"
-fi
+! "$xlfork" help >/dev/full 2>"$dir/err" &&
+	grep -q '^xlfork: cannot write to standard output: No space' "$dir/err"
+result $? "a full disk is noticed"
+
 # doctor: on a host without QEMU, and what every line holds. The wrapper that
 # libtool makes needs programs from PATH, so the program itself is run.
 program=$top_builddir/xlfork/.libs/xlfork
 [ -x "$program" ] || program=$xlfork
 export LD_LIBRARY_PATH=$top_builddir/libfork/.libs
-count=$((count + 1))
 PATH=/nonexistent "$program" doctor >"$dir/out" 2>"$dir/err"
-if [ $? = 1 ] && grep -qE "^missing +QEMU +.*install qemu-system-x86\$" "$dir/out" &&
-	grep -q '^xlfork: nothing works without what is missing here: QEMU$' "$dir/err"; then
-	echo "ok $count - doctor without QEMU says what is missing and fails"
-else
-	echo "not ok $count - doctor without QEMU says what is missing and fails"
-	sed 's/^/# /' "$dir/out" "$dir/err"
-fi
-count=$((count + 1))
+[ $? = 1 ] && grep -qE "^missing +QEMU +.*install qemu-system-x86\$" "$dir/out" &&
+	grep -q '^xlfork: nothing works without what is missing here: QEMU$' "$dir/err"
+result $? "doctor without QEMU says what is missing and fails"
 "$xlfork" doctor --json >"$dir/out" 2>"$dir/err"
-if python3 - "$dir/out" <<'EOF'; then
+python3 - "$dir/out" 2>>"$dir/err" <<'EOF'
 import json, sys
 checks = json.load(open(sys.argv[1]))["checks"]
 names = [c["what"] for c in checks]
@@ -233,40 +216,27 @@ for name in ("KVM", "dirty ring", "kernel", "QEMU", "userfaultfd", "overcommit",
              "transparent huge pages", "huge pages", "cgroup", "open files"):
     assert name in names, name
 EOF
-	echo "ok $count - doctor --json has everything that matters"
-else
-	echo "not ok $count - doctor --json has everything that matters"
-	sed 's/^/# /' "$dir/out" "$dir/err"
-fi
+result $? "doctor --json has everything that matters"
 
 # On a terminal there are colours, and long texts are wrapped between words; in
 # a pipe neither.
 on_terminal() { script -qc "stty cols 60; $1" /dev/null | tr -d '\r'; }
-terminal() {
-	count=$((count + 1))
-	if "${@:2}"; then
-		echo "ok $count - $1"
-	else
-		echo "not ok $count - $1"
-		sed 's/^/# /' "$dir/out"
-	fi
-}
 escape=$(printf '\033')
 on_terminal "$xlfork doctor" >"$dir/out"
-terminal "a terminal gets colours" grep -q "$escape" "$dir/out"
+ok "a terminal gets colours" grep -q "$escape" "$dir/out"
 sed "s/$escape\[[0-9;]*m//g" "$dir/out" >"$dir/plain"
-terminal "and lines that fit" [ \
+ok "and lines that fit" [ \
 	"$(grep -E '.{61}' "$dir/plain" | grep -cvE '[^ ]{28}')" = 0 ]
-terminal "no word is broken" grep -qE '^ {8,}[a-z]' "$dir/plain"
+ok "no word is broken" grep -qE '^ {8,}[a-z]' "$dir/plain"
 # Numbers that are measured differ between two runs.
 words() { grep -oE '[^ ]+' | grep -v '[0-9]' | sort; }
 "$xlfork" doctor | words >"$dir/words.pipe"
 words <"$dir/plain" >"$dir/words.terminal"
-terminal "... the words are those of a pipe" cmp -s "$dir/words.pipe" "$dir/words.terminal"
+ok "... the words are those of a pipe" cmp -s "$dir/words.pipe" "$dir/words.terminal"
 NO_COLOR=1 on_terminal "$xlfork doctor" >"$dir/out"
-terminal "NO_COLOR takes the colours away" [ "$(grep -c "$escape" "$dir/out")" = 0 ]
+ok "NO_COLOR takes the colours away" [ "$(grep -c "$escape" "$dir/out")" = 0 ]
 "$xlfork" doctor >"$dir/out"
-terminal "a pipe gets one line for each check, without colours" [ \
+ok "a pipe gets one line for each check, without colours" [ \
 	"$(grep -cvE '^(good|limited|missing) +[^ ]' "$dir/out")" = 0 ]
 
 # completes WORDS -- LINE...: what the shell offers at the end of LINE.
@@ -275,17 +245,12 @@ terminal "a pipe gets one line for each check, without colours" [ \
 completes() {
 	local wanted=$1
 	shift
-	count=$((count + 1))
 	COMP_WORDS=("$@")
 	COMP_CWORD=$(($# - 1))
 	_xlfork
-	if [ "${COMPREPLY[*]}" = "$wanted" ]; then
-		echo "ok $count - completion of '$*'"
-	else
-		echo "not ok $count - completion of '$*'"
-		echo "# wanted '$wanted', got '${COMPREPLY[*]}'"
-	fi
+	ok "completion of '$*'" [ "${COMPREPLY[*]}" = "$wanted" ]
 }
+why() { echo "wanted '$wanted', got '${COMPREPLY[*]}'"; }
 completes 'create' xlfork cr
 completes 'domid domname' xlfork dom
 completes '--help' xlfork --h

@@ -17,10 +17,8 @@ cleanup() {
 }
 trap cleanup EXIT
 
-skip_all() {
-	echo "1..0 # SKIP $1"
-	exit 0
-}
+# shellcheck source=tests/lib/tap.sh
+. "$top_srcdir/tests/lib/tap.sh"
 command -v afl-fuzz >/dev/null || skip_all "no AFL++ (package afl++)"
 [ -f "$programs/image.elf" ] ||
 	skip_all "the image parser was not built (packages clang, libstb-dev)"
@@ -39,18 +37,7 @@ export AFL_NO_UI=1 AFL_SKIP_CPUFREQ=1 AFL_NO_AFFINITY=1 AFL_ALLOW_TMP=1
 export AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES=1 AFL_FORKSRV_INIT_TMOUT=60000
 export AFL_HANG_TMOUT=3000
 
-count=0
-failed=0
-ok() {
-	count=$((count + 1))
-	if [ "$1" = 0 ]; then
-		echo "ok $count - $2"
-	else
-		echo "not ok $count - $2"
-		tail -n 15 "$dir/log" | sed 's/\x1b\[[0-9;?]*[A-Za-z]//g; s/^/# /'
-		failed=1
-	fi
-}
+why() { tail -n 15 "$dir/log" | sed 's/\x1b\[[0-9;?]*[A-Za-z]//g'; }
 stat_of() { # FILE NAME
 	sed -nE "s/^$2 *: *([0-9.]+).*/\1/p" "$1"
 }
@@ -85,27 +72,27 @@ timeout 100 afl-fuzz -i "$dir/seeds" -o "$dir/out" -t 3000 -E 3000 -- \
 	"$xlfork" fuzz --program "$programs/image.elf" >"$dir/log" 2>&1
 stats=$dir/out/default/fuzzer_stats
 [ "$(stat_of "$stats" corpus_count)" -gt 5 ] 2>/dev/null
-ok $? "afl-fuzz finds new inputs from one seed"
+result $? "afl-fuzz finds new inputs from one seed"
 [ "$(stat_of "$stats" stability)" = 100.00 ]
-ok $? "its stability is 100 %"
+result $? "its stability is 100 %"
 nothing_left
-ok $? "nothing is left when it has ended"
+result $? "nothing is left when it has ended"
 
 timeout 60 afl-showmap -o "$dir/map" -- "$xlfork" fuzz \
 	--program "$programs/image.elf" <"$dir/seeds/pixel.png" >"$dir/log" 2>&1
 [ "$(wc -l <"$dir/map")" -gt 20 ]
-ok $? "afl-showmap shows a seed's edges"
+result $? "afl-showmap shows a seed's edges"
 # shellcheck disable=SC2002 # a pipe is what is meant
 cat "$dir/seeds/pixel.png" | timeout 60 afl-showmap -o "$dir/map.pipe" -- \
 	"$xlfork" fuzz --program "$programs/image.elf" >"$dir/log" 2>&1
 cmp -s "$dir/map" "$dir/map.pipe"
-ok $? "and the same when the seed comes by a pipe"
+result $? "and the same when the seed comes by a pipe"
 cp "$dir/seeds/pixel.png" "$dir/pixel"
 timeout 60 afl-showmap -o "$dir/map.file" -- "$xlfork" fuzz \
 	--program "$programs/image.elf" --input "$dir/pixel" \
 	>"$dir/log" 2>&1 </dev/null
 cmp -s "$dir/map" "$dir/map.file"
-ok $? "and when it is a file that --input names"
+result $? "and when it is a file that --input names"
 
 mkdir "$dir/queue"
 find "$dir/out/default/queue" -maxdepth 1 -name 'id:*' | sort | head -n 20 |
@@ -115,14 +102,14 @@ timeout 100 afl-cmin -t 3000 -i "$dir/queue" \
 	>"$dir/log" 2>&1
 kept=$(find "$dir/cmin" -type f 2>/dev/null | wc -l)
 [ "$kept" -gt 0 ] && [ "$kept" -le 20 ]
-ok $? "afl-cmin keeps a smaller corpus"
+result $? "afl-cmin keeps a smaller corpus"
 
 printf 'TEST5678!abcdefghijklmnop' >"$dir/long"
 timeout 60 afl-tmin -t 3000 -i "$dir/long" -o "$dir/short" -- "$xlfork" fuzz \
 	--program "$programs/bugs.elf" >"$dir/log" 2>&1
 [ "$(head -c 4 "$dir/short" 2>/dev/null)" = TEST ] &&
 	[ "$(wc -c <"$dir/short")" = 9 ]
-ok $? "afl-tmin cuts a crashing input down to what crashes"
+result $? "afl-tmin cuts a crashing input down to what crashes"
 
 # Crashes are what they are.
 printf 'TEST5678 ' >"$dir/words/test"
@@ -132,22 +119,22 @@ AFL_BENCH_UNTIL_CRASH=1 timeout 300 afl-fuzz -s 1 -i "$dir/words" -o "$dir/bugs"
 	"$xlfork" fuzz --program "$programs/bugs.elf" >"$dir/log" 2>&1
 stats=$dir/bugs/default/fuzzer_stats
 [ "$(stat_of "$stats" saved_crashes)" -ge 1 ] 2>/dev/null
-ok $? "afl-fuzz finds a planted crash"
+result $? "afl-fuzz finds a planted crash"
 if "$xlfork" fuzz --program "$programs/bugs.elf" \
 	--replay "$dir/bugs/default/crashes" >"$dir/log" 2>&1; then
 	false
 else
 	grep -q '^0 ok, [1-9][0-9]* crashes, 0 hangs' "$dir/log"
 fi
-ok $? "every crash that it saved crashes again"
+result $? "every crash that it saved crashes again"
 
 printf 'LOOP' >"$dir/loop"
 timeout 60 afl-showmap -t 500 -o "$dir/map" -- "$xlfork" fuzz \
 	--program "$programs/bugs.elf" <"$dir/loop" >"$dir/log" 2>&1
 grep -q 'timed off' "$dir/log"
-ok $? "an endless loop is a time-out for AFL++"
+result $? "an endless loop is a time-out for AFL++"
 nothing_left
-ok $? "nothing is left after it"
+result $? "nothing is left after it"
 
 # Two that share what they find.
 timeout 100 afl-fuzz -M one -i "$dir/seeds" -o "$dir/pair" -t 3000 -E 1500 -- \
@@ -159,7 +146,7 @@ wait "${pids[@]}"
 pids=()
 [ "$(stat_of "$dir/pair/one/fuzzer_stats" corpus_count)" -gt 1 ] &&
 	[ "$(stat_of "$dir/pair/two/fuzzer_stats" corpus_count)" -gt 1 ]
-ok $? "-M and -S work side by side"
+result $? "-M and -S work side by side"
 
 # Killed at any time: nothing is left, whatever it was doing.
 times=10
@@ -204,7 +191,7 @@ for memory in $kept; do
 	ipcrm -m "$memory"
 done
 [ -n "$had" ] && [ -z "$kept" ]
-ok $? "afl-fuzz killed while it fuzzes: its shared memory is gone, too"
+result $? "afl-fuzz killed while it fuzzes: its shared memory is gone, too"
 
 # What cannot begin says why, and AFL++ gives up at once. AFL_DEBUG_CHILD shows
 # what a target says.
@@ -220,7 +207,7 @@ refused() { # TEXT WORD...
 refused "--sink: no symbol 'nowhere'" --sink nowhere &&
 	refused 'input buffer of 9 bytes at 0x100000000000' \
 		--buffer 0x100000000000 --max-size 9
-ok $? "a target that cannot begin says why before AFL++ gives up"
+result $? "a target that cannot begin says why before AFL++ gives up"
 
 # SIGTERM to the target alone, while it waits for its fuzzer.
 memory=$(ipcmk -M 65536 | grep -oE '[0-9]+$')
@@ -239,7 +226,7 @@ status=$?
 ipcrm -m "$memory"
 pids=()
 [ "$hello" = c001ffff ] && [ "$status" = 143 ] && nothing_left
-ok $? "introduces itself, and ends at SIGTERM"
+result $? "introduces itself, and ends at SIGTERM"
 
 # -X: xlfork in afl-fuzz's own process. AFL++ insists on a core of its own then:
 # one that no process is bound to, which others may keep for a while.
@@ -281,24 +268,24 @@ if [ -z "$why" ]; then
 	stats=$dir/inside/default/fuzzer_stats
 	[ "$(stat_of "$stats" saved_crashes)" -ge 1 ] 2>/dev/null &&
 		[ "$(stat_of "$stats" stability)" = 100.00 ]
-	ok $? "-X: afl-fuzz finds a planted crash, at a stability of 100 %"
+	result $? "-X: afl-fuzz finds a planted crash, at a stability of 100 %"
 	crash=$(find "$dir/inside/default/crashes" -name 'id:*' \
 		! -name '*.log' -print -quit)
 	! "$xlfork" fuzz --program "$programs/bugs.elf" --input "$crash" \
 		>"$dir/log" 2>&1 &&
 		grep -q "^reason   $(cat "$crash.log")$" "$dir/log"
-	ok $? "-X: it is one for xlfork fuzz, for the reason beside it"
+	result $? "-X: it is one for xlfork fuzz, for the reason beside it"
 	refused_inside "cannot open '$dir/empty/program.elf': No such file" \
 		"$dir/empty" &&
 		refused_inside "cannot open '$dir/none/program.elf': No such" \
 			"$dir/none" &&
 		refused_inside "'$dir/broken/program.elf'" "$dir/broken"
-	ok $? "-X: a directory without a program is refused in one line"
+	result $? "-X: a directory without a program is refused in one line"
 	grep -ls "$dir/libnyx.so" /proc/[0-9]*/maps >"$dir/log"
 	[ ! -s "$dir/log" ]
-	ok $? "-X: nothing is left when it has ended"
+	result $? "-X: nothing is left when it has ended"
 	[ "$(nm -D --defined-only "$module" | grep -vc ' T nyx_')" = 0 ]
-	ok $? "the module exports what afl-fuzz looks up and nothing else"
+	result $? "the module exports what afl-fuzz looks up and nothing else"
 else
 	for _ in 1 2 3 4 5; do
 		count=$((count + 1))

@@ -9,10 +9,8 @@ programs=$top_builddir/tests/guest/fuzz
 dir=$(mktemp -d "${TMPDIR:-/tmp}/xlfork-probes.XXXXXX")
 trap 'rm -rf "$dir"' EXIT
 
-skip_all() {
-	echo "1..0 # SKIP $1"
-	exit 0
-}
+# shellcheck source=tests/lib/tap.sh
+. "$top_srcdir/tests/lib/tap.sh"
 [ -f "$programs/bugs.elf" ] ||
 	skip_all "the programs were not built (packages clang, libstb-dev)"
 [ -w /dev/kvm ] || skip_all "no /dev/kvm that this user may use"
@@ -21,18 +19,7 @@ export LD_LIBRARY_PATH=$top_builddir/libfork/.libs
 xlfork=$top_builddir/xlfork/.libs/xlfork
 [ -x "$xlfork" ] || xlfork=$top_builddir/xlfork/xlfork
 
-count=0
-failed=0
-ok() {
-	count=$((count + 1))
-	if [ "$1" = 0 ]; then
-		echo "ok $count - $2"
-	else
-		echo "not ok $count - $2"
-		tail -n 15 "$dir/log" | sed 's/\x1b\[[0-9;?]*[A-Za-z]//g; s/^/# /'
-		failed=1
-	fi
-}
+why() { tail -n 15 "$dir/log" | sed 's/\x1b\[[0-9;?]*[A-Za-z]//g'; }
 fuzz() {
 	timeout 60 "$xlfork" fuzz --program "$programs/bugs.elf" "$@" \
 		>"$dir/log" 2>&1
@@ -53,48 +40,48 @@ printf 'LOOP' >"$dir/loop"
 fuzz --coverage block --range parse,memcmp --input "$dir/in/plain"
 blocks=$(covered)
 [ "${blocks:-0}" -gt 8 ]
-ok $? "block coverage counts the blocks of named functions"
+result $? "block coverage counts the blocks of named functions"
 fuzz --coverage edge --range parse,memcmp --input "$dir/in/plain"
 edges=$(covered)
 [ "${edges:-0}" -ge "${blocks:-0}" ]
-ok $? "edge coverage counts at least as many edges"
+result $? "edge coverage counts at least as many edges"
 
 printf 'parse # a function\n\n0x4018a0\nguest_main\n' >"$dir/list"
 sed -i "s/0x4018a0/$(nm "$programs/bugs.elf" | sed -n 's/^0*\([0-9a-f]*\) . parse$/0x\1/p')/" "$dir/list"
 fuzz --coverage block --blocks "$dir/list" --input "$dir/in/plain"
 [ "$(covered)" = 2 ]
-ok $? "a list of blocks is what is counted (and the map's first byte)"
+result $? "a list of blocks is what is counted (and the map's first byte)"
 
 fuzz --coverage none --sink parse --input "$dir/in/plain"
 [ $? = 1 ] && grep -q '^result *crash$' "$dir/log" &&
 	grep -q '^reason *sink: parse$' "$dir/log"
-ok $? "a sink is a crash"
+result $? "a sink is a crash"
 fuzz --coverage none --stop parse --input "$dir/in/null" &&
 	grep -q '^reason *stop: parse' "$dir/log"
-ok $? "a stop ends a run in order"
+result $? "a stop ends a run in order"
 
 fuzz --coverage none --replay "$dir/in" --reports "$dir/reports"
 reports=("$dir"/reports/*.txt)
 [ "${#reports[@]}" = 3 ]
-ok $? "one report for each bug, not for each input"
+result $? "one report for each bug, not for each input"
 grep -q '^Crash: harness: assertion failed' "$dir"/reports/*.txt &&
 	grep -q ' => parse+0x.*: mov dword ptr' "$dir"/reports/*.txt &&
 	grep -q ' guest_main+0x' "$dir"/reports/*.txt
-ok $? "it shows what happened, the code and the callers"
+result $? "it shows what happened, the code and the callers"
 cmp -s "$dir/in/test" "$(grep -l '^Crash: harness: assertion' \
 	"$dir"/reports/*.txt | sed 's/txt$/input/')"
-ok $? "and keeps the first input that led to it"
+result $? "and keeps the first input that led to it"
 python3 -c 'import json, sys
 for name in sys.argv[1:]:
     report = json.load(open(name))
     assert name.endswith(report["id"] + ".json") and report["registers"]["rip"]
 ' "$dir"/reports/*.json >"$dir/log" 2>&1
-ok $? "the JSON reports are JSON"
+result $? "the JSON reports are JSON"
 
 fuzz --coverage block --range no_such_function --input "$dir/in/plain"
 [ $? = 1 ] && grep -q "no_such_function" "$dir/log" &&
 	[ "$(wc -l <"$dir/log")" = 1 ]
-ok $? "a function that is not there is one line and status 1"
+result $? "a function that is not there is one line and status 1"
 
 if ! command -v afl-fuzz >/dev/null; then
 	echo "ok 11 # SKIP no AFL++ (package afl++)"
@@ -113,6 +100,6 @@ else
 	grep -q '^stability *: 100.00' "$stats" 2>>"$dir/log" &&
 		grep -q 'Crash: harness' "$dir"/out/default/reports/*.txt \
 			2>>"$dir/log"
-	ok $? "afl-fuzz with block coverage: stable, and reports of crashes"
+	result $? "afl-fuzz with block coverage: stable, and reports of crashes"
 fi
 exit $failed

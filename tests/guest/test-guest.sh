@@ -6,21 +6,8 @@
 set -u
 : "${top_srcdir:?set by make check}" "${top_builddir:?set by make check}"
 guest=$top_builddir/tests/guest
-count=0
-failed=0
-
-ok() { # NAME COMMAND...
-	local name=$1
-	shift
-	count=$((count + 1))
-	if "$@"; then
-		echo "ok $count - $name"
-	else
-		echo "not ok $count - $name"
-		failed=1
-	fi
-}
-
+# shellcheck source=tests/lib/tap.sh
+. "$top_srcdir/tests/lib/tap.sh"
 scratch=$(mktemp -d)
 machine=''
 stop() {
@@ -80,8 +67,7 @@ agent_says() {
 
 reason=$("$top_srcdir/tests/guest/make-guest" "$guest" bootless linux) || {
 	[ $? = 77 ] || exit 1
-	echo "1..0 # SKIP ${reason#skipped: }"
-	exit 0
+	skip_all "${reason#skipped: }"
 }
 "$top_srcdir/tests/guest/make-guest" "$guest" bootless linux
 touch "$scratch/now"

@@ -7,10 +7,8 @@ set -u
 here=$(dirname "$0")
 target=$(realpath "$top_builddir")/tests/lab/fuzz-target
 
-skip_all() {
-	echo "1..0 # SKIP $1"
-	exit 0
-}
+# shellcheck source=tests/lib/tap.sh
+. "$top_srcdir/tests/lib/tap.sh"
 [ -n "${LF_SOAK-}${LF_MATRIX-}" ] ||
 	skip_all "takes two minutes: with LF_MATRIX=1, or ten more with LF_SOAK=1"
 command -v afl-fuzz >/dev/null || skip_all "no AFL++ (package afl++)"

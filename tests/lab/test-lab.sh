@@ -7,21 +7,8 @@
 set -u
 : "${top_srcdir:?set by make check}" "${top_builddir:?set by make check}"
 run=$top_srcdir/tests/lab/run
-count=0
-failed=0
-
-ok() { # NAME COMMAND...
-	local name=$1
-	shift
-	count=$((count + 1))
-	if "$@"; then
-		echo "ok $count - $name"
-	else
-		echo "not ok $count - $name"
-		failed=1
-	fi
-}
-
+# shellcheck source=tests/lib/tap.sh
+. "$top_srcdir/tests/lib/tap.sh"
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 export TMPDIR=$scratch/tmp
@@ -93,8 +80,7 @@ SHARE=$share WORD='two  words' "$run" --smp 2 --memory 1024 \
 	bash "$scratch/command" ' x "y' "$scratch/host-file" >"$scratch/out" 2>"$scratch/error"
 status=$?
 if [ $status = 77 ]; then
-	echo "1..0 # SKIP $(cat "$scratch/out")"
-	exit 0
+	skip_all "$(cat "$scratch/out")"
 fi
 ok "exit status, also of a signal" is 139 $status
 {

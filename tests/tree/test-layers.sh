@@ -6,19 +6,14 @@
 set -eu
 : "${top_srcdir:?set by make check}" "${top_builddir:?set by make check}"
 cd "$top_srcdir"
-count=0
-failed=0
+# shellcheck source=tests/lib/tap.sh
+. tests/lib/tap.sh
 
-ok() {
-	count=$((count + 1))
-	if [ -z "$2" ]; then
-		echo "ok $count - $1"
-	else
-		echo "not ok $count - $1"
-		echo "$2" | sed 's/^/# /'
-		failed=1
-	fi
+nothing() { # NAME FOUND
+	found=$2
+	ok "$1" [ -z "$found" ]
 }
+why() { echo "$found"; }
 
 # may ROOM ALLOWED...: what ROOM includes of the other rooms.
 rooms='base memory cpu insn kvm qemu snapshot domain vmi cover fuzz config control'
@@ -33,7 +28,7 @@ may() {
 		esac
 		wrong="$wrong$(grep -rnE "#include \"$other/" "libfork/$room" || true)"
 	done
-	ok "$room includes itself and: $*" "$wrong"
+	nothing "$room includes itself and: $*" "$wrong"
 }
 
 low=(base)
@@ -53,16 +48,16 @@ may config "${low[@]}"
 may control "${low[@]}"
 
 for program in forkd xlfork; do
-	ok "$program uses public headers, config, control and base" "$(
+	nothing "$program uses public headers, config, control and base" "$(
 		grep -rnE '#include "(memory|cpu|insn|kvm|qemu|snapshot|domain|vmi|cover|fuzz)/' \
 			"$program" || true)"
 done
-ok "public headers include public headers only" \
+nothing "public headers include public headers only" \
 	"$(grep -rnE '#include "' libfork/include || true)"
 
 # circles DIR: a module is a source with its header; includes go one way.
 circles() {
-	ok "no module of $1 includes, by others, itself" "$(
+	nothing "no module of $1 includes, by others, itself" "$(
 		grep -HoE "^#include \"${1##*/}/[a-z0-9_]+" "$1"/*.[ch] |
 			sed -E 's|^.*/([a-z0-9_]+)\.[ch]:.*/|\1 |' |
 			awk '$1 != $2' | sort -u | tsort 2>&1 >/dev/null || true)"
@@ -92,7 +87,7 @@ calls() {
 				[ ! -f "$top_srcdir/$1/$user.c" ] ||
 				echo "$user $other"
 		done | sort -u)
-	ok "no module of $1 calls, by others, itself" "$(
+	nothing "no module of $1 calls, by others, itself" "$(
 		[ -n "$pairs" ] || echo "no objects in $top_builddir/$1"
 		tsort <<<"$pairs" 2>&1 >/dev/null || true)"
 }
@@ -106,7 +101,7 @@ calls forkd libforkd
 calls xlfork libxlfork
 
 only() {
-	ok "$1 is used in $3 only" "$(
+	nothing "$1 is used in $3 only" "$(
 		grep -rnE "#include <$2" libfork forkd xlfork |
 			grep -vE "^($3)/" || true)"
 }
