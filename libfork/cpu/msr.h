@@ -11,6 +11,7 @@
 #define MSR_APIC_BASE    0x1b
 #define MSR_TSC_ADJUST   0x3b
 #define MSR_UCODE_REV    0x8b
+#define MSR_SMBASE       0x9e
 #define MSR_MPERF        0xe7
 #define MSR_APERF        0xe8
 #define MSR_TSC_DEADLINE 0x6e0

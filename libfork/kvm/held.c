@@ -51,6 +51,16 @@ held_by(const struct vcpu *vcpu, uint32_t index)
 	return 0;
 }
 
+/*
+ * Where system management begins, in a KVM that has none (CONFIG_KVM_SMM is a
+ * choice since Linux 6.2): nothing here could use it, so it is only carried.
+ */
+static bool
+nowhere(const struct vcpu *vcpu, uint32_t index)
+{
+	return index == MSR_SMBASE && !vcpu->device->smm;
+}
+
 void
 held_keep_lapic(struct vcpu *vcpu, struct cpu_lapic *lapic)
 {
@@ -107,6 +117,10 @@ held_keep_msrs(struct vcpu *vcpu, const struct cpu_msrs *msrs,
 
 		uint32_t cap = held_by(vcpu, msr.index);
 
+		if (nowhere(vcpu, msr.index)) {
+			remember(vcpu, &msr);
+			continue;
+		}
 		if (cap != 0) {
 			remember(vcpu, &msr);
 			if (vcpu->vm->caps & cap)
@@ -124,7 +138,10 @@ held_keep_msrs(struct vcpu *vcpu, const struct cpu_msrs *msrs,
 	}
 }
 
-/* Zero is what KVM has as long as the guest did not write another value. */
+/*
+ * Zero is what KVM has as long as the guest did not write another value; what
+ * KVM does not know at all is what it was.
+ */
 void
 held_report_msrs(const struct vcpu *vcpu, struct cpu_state *state)
 {
@@ -134,7 +151,8 @@ held_report_msrs(const struct vcpu *vcpu, struct cpu_state *state)
 	for (i = 0; i < vcpu->held_count; i++) {
 		const struct cpu_msr *msr = &vcpu->held[i];
 
-		if (cpu_state_msr(state, msr->index, &value) && value == 0)
+		if (nowhere(vcpu, msr->index) ||
+		    (cpu_state_msr(state, msr->index, &value) && value == 0))
 			cpu_state_set_msr(state, msr->index, msr->value, NULL);
 	}
 }

@@ -4,7 +4,8 @@
  * not get it: PV clock MSRs, with which KVM would write guest memory behind a
  * reset's back (the frozen page and the right TSC are a correct clock), and
  * armed timers where timers are not wanted. `keep` takes it out of what is
- * loaded and remembers it; `report` puts it back into what was read.
+ * loaded and remembers it; `report` puts it back into what was read. So it is
+ * with what this KVM does not know and a fork cannot use.
  *
  * Where KVM leaves chosen MSRs to us (VM_CAP_HOLD_x), the guest's own reads
  * and writes of them are answered here, so that KVM never has a value of

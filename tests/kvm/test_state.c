@@ -208,6 +208,31 @@ Test(state, an_msr_that_the_host_lacks_is_named)
 	microvm_done(&micro);
 }
 
+/* Linux since 6.2 has KVM without it as a choice. */
+Test(state, system_managements_base_is_the_guests_also_where_kvm_has_none)
+{
+	struct microvm micro;
+	struct cpu_state *state;
+	struct lf_error error;
+	uint64_t base = 0;
+
+	if (microvm_why_not()[0] != '\0')
+		cr_skip_test("%s", microvm_why_not());
+	microvm_init(&micro, &recipe);
+	state = take(vm_vcpu(micro.vm, 0));
+	cr_assert_eq(cpu_state_set_msr(state, MSR_SMBASE, 0xa0000, &error), 0);
+	load(vm_vcpu(micro.vm, 0), CPU_GROUP_ALL, state);
+	cr_assert_eq(vcpu_state_verify(
+			 vm_vcpu(micro.vm, 0), CPU_GROUP_ALL, state, &error),
+	    0, "%s", error.message);
+	cpu_state_free(state);
+	state = take(vm_vcpu(micro.vm, 0));
+	cr_assert(cpu_state_msr(state, MSR_SMBASE, &base));
+	cr_assert_eq(base, 0xa0000);
+	cpu_state_free(state);
+	microvm_done(&micro);
+}
+
 /*
  * KVM takes registers that wait in the run page only when it goes on to run
  * the vCPU, but writes that page also when it does not.
