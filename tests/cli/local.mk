@@ -7,6 +7,7 @@ cli_scripts = \
 	tests/cli/test-domains.sh \
 	tests/cli/test-freeze-at.sh \
 	tests/cli/test-fuzz.sh \
+	tests/cli/test-fuzz-guest.sh \
 	tests/cli/test-many-forks.sh \
 	tests/cli/test-usage.sh
 TESTS += $(cli_scripts)

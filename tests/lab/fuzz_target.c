@@ -3,10 +3,12 @@
  * Two targets for the Linux guest. In user mode: libyaml's parser from Debian's
  * static archive, and planted bugs behind words that an input begins with. In
  * kernel mode: the kernel's parser of X.509 certificates. Which one is told by
- * where the input's size is written.
+ * where the input's size is written. With WAIT_IN_HARNESS there is only the
+ * first, and the harness says where input and size are.
  */
 #include <assert.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +24,8 @@
 #include "xlfork-harness.h"
 
 #define GUARD 0x6775617264UL
-#define STACK 262144 /* bytes: its end comes soon */
+#define STACK 262144    /* bytes: its end comes soon */
+#define HEAP  (8 << 20) /* bytes: more than a parser needs */
 
 static unsigned char input[65536];
 static volatile size_t size; /* written by xlfork */
@@ -141,6 +144,41 @@ prepare_kernel(void)
 	close(fd);
 }
 
+/*
+ * Where KVM is software a process may run, but not make system calls: there is
+ * memory for all that a parser asks for, and it was used once.
+ */
+static void
+prepare_memory(void)
+{
+	mallopt(M_MMAP_MAX, 0);
+	mallopt(M_TRIM_THRESHOLD, -1);
+	mallopt(M_TOP_PAD, HEAP);
+	memcpy(input, "a: [b]", 6);
+	parse(6);
+	memset(input, 1, sizeof(input));
+}
+
+/* Returns the size of an input for the user-mode parser, or 0. */
+static size_t
+wait_for_input(void)
+{
+#ifdef WAIT_IN_HARNESS
+	static struct xlfork_harness harness =
+	    XLFORK_HARNESS(input, sizeof(input));
+
+	return xlfork_start(&harness);
+#else
+	/*
+	 * Here it is frozen. Not in xlfork_start(): TCG's inner guests may not
+	 * read ports at CPL 3 once their TSS is marked busy.
+	 */
+	while (size == 0 && certificate_size == 0)
+		__asm__ volatile("waits_here: pause");
+	return size;
+#endif
+}
+
 int
 main(void)
 {
@@ -148,20 +186,14 @@ main(void)
 	size_t len;
 
 	prepare_kernel();
-	memset(input, 1, sizeof(input));
+	prepare_memory();
 	if (setrlimit(RLIMIT_STACK, &stack) < 0 ||
 	    mlockall(MCL_CURRENT | MCL_FUTURE) < 0 || xlfork_init() < 0)
 		return 1;
 	puts("fuzz target ready");
 	fflush(stdout);
-	/*
-	 * Here it is frozen. Not in xlfork_start(): TCG's inner guests may not
-	 * read ports at CPL 3 once their TSS is marked busy.
-	 */
-	while (size == 0 && certificate_size == 0)
-		__asm__ volatile("waits_here: pause");
-	len = size;
-	if (len == 0) {
+	len = wait_for_input();
+	if (certificate_size != 0) {
 		add_certificate(certificate_size);
 	} else {
 		bug(len);
