@@ -22,7 +22,7 @@ clean_up() {
 }
 trap clean_up EXIT
 trap 'exit 1' INT TERM
-x() { timeout "${seconds-60}" "$xlfork" "$@"; }
+x() { timeout "${seconds-120}" "$xlfork" "$@"; }
 
 sh "$top_srcdir/tests/guest/make-guest" "$top_builddir/tests/guest" \
 	"${guest-bootless}" >"$dir/log" 2>&1 ||
@@ -69,7 +69,7 @@ fails() {
 refuses() {
 	ok "$1" fails "${@:2}"
 }
-# until_ok TEST...: within a minute.
+# until_ok TEST...: within a minute, or longer where a test takes its time.
 until_ok() {
 	local i
 	for i in $(seq 1200); do
