@@ -169,7 +169,7 @@ for i in $(seq $times); do
 done
 pids=()
 nothing_left || left=1
-ok $left "afl-fuzz killed $times times: nothing is left"
+result $left "afl-fuzz killed $times times: nothing is left"
 
 # Killed while it fuzzes: what it shared with its target is gone as well.
 afl-fuzz -i "$dir/words" -o "$dir/shared" -t 3000 -- "$xlfork" fuzz \

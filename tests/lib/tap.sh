@@ -27,8 +27,11 @@ result() {
 }
 
 ok() { # NAME COMMAND...
-	local name=$1 status=0
+	local name=$1
 	shift
-	"$@" || status=$?
-	result $status "$name"
+	if "$@"; then
+		result 0 "$name"
+	else
+		result 1 "$name"
+	fi
 }
