@@ -27,8 +27,8 @@ endif
 # The same through xlfork and forkd: by hand, each command takes seconds there.
 EXTRA_DIST += tests/lab/test-two-phase-cli.sh tests/lab/two-phase-cli
 
-# A Linux guest, user mode and kernel, fuzzed by afl-fuzz through xlfork and
-# forkd; it skips itself unless LF_MATRIX or LF_SOAK is set.
+# A Linux guest fuzzed by afl-fuzz through xlfork and forkd: its kernel; with
+# LF_MATRIX or LF_SOAK also a program in it.
 EXTRA_DIST += tests/lab/fuzz_target.c tests/lab/fuzz-linux \
 	tests/lab/test-fuzz-linux.sh \
 	tests/lab/module/Kbuild tests/lab/module/fuzz_oops.c
