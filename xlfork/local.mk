@@ -40,6 +40,8 @@ xlfork_libxlfork_la_SOURCES = \
 	xlfork/fuzz_covered.c \
 	xlfork/fuzz_modes.c \
 	xlfork/fuzz_modes.h \
+	xlfork/fuzz_options.c \
+	xlfork/fuzz_options.h \
 	xlfork/fuzz_probes.c \
 	xlfork/fuzz_probes.h \
 	xlfork/fuzz_reports.c \
