@@ -142,6 +142,36 @@ is_at(const struct cpu_chip_field *field, size_t offset)
 #define PIT_PIC_PIN     0x1U
 #define PIT_IOAPIC_PINS 0x5U
 
+/* Redirection entries (82093AA data sheet, 3.2.4). */
+#define PIN_VECTOR   0xffU
+#define PIN_DELIVERY 0x600U /* 0: to a vector, of one CPU or any of several */
+#define PIN_MASKED   (1U << 16)
+
+static bool
+pit_runs(const struct cpu_chips *chips)
+{
+	return (chips->chips & CPU_CHIP_PIT) &&
+	       chips->pit.channel[0].mode != CPU_PIT_NO_MODE;
+}
+
+unsigned
+cpu_chips_pit_vectors(
+    const struct cpu_chips *chips, uint8_t vectors[CPU_PIT_VECTORS])
+{
+	unsigned pin, count = 0;
+
+	if (!pit_runs(chips) || (chips->chips & CPU_CHIP_IOAPIC) == 0)
+		return 0;
+	for (pin = 0; pin < CPU_IOAPIC_PINS; pin++) {
+		uint64_t entry = chips->ioapic.redirtbl[pin];
+
+		if ((PIT_IOAPIC_PINS & 1U << pin) != 0 &&
+		    (entry & (PIN_MASKED | PIN_DELIVERY)) == 0)
+			vectors[count++] = entry & PIN_VECTOR;
+	}
+	return count;
+}
+
 /*
  * The bits of a field that mean something: a PIT's count of 65,536 is written
  * as 0, its counter having 16 bits, and a running one raises its pins by
@@ -150,8 +180,7 @@ is_at(const struct cpu_chip_field *field, size_t offset)
 static uint64_t
 meaning(const struct cpu_chip_field *field, const struct cpu_chips *wanted)
 {
-	bool ticks = (wanted->chips & CPU_CHIP_PIT) &&
-		     wanted->pit.channel[0].mode != CPU_PIT_NO_MODE;
+	bool ticks = pit_runs(wanted);
 	unsigned i;
 
 	if (field->runs)

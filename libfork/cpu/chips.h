@@ -135,6 +135,13 @@ const char *cpu_chip_title(enum cpu_chip_index index);
 void cpu_chips_copy(
     struct cpu_chips *to, const struct cpu_chips *from, uint32_t mask);
 
+/* Vectors that a PIT raises in a LAPIC by itself, through the IOAPIC. */
+#define CPU_PIT_VECTORS 2
+
+/* How many there are, and which: none of a PIT that does not run. */
+unsigned cpu_chips_pit_vectors(
+    const struct cpu_chips *chips, uint8_t vectors[CPU_PIT_VECTORS]);
+
 /*
  * 0 when the chips of `mask` are equal but for what runs by itself; -EBADMSG
  * otherwise, with the first difference in `error`. A chip that one of the two

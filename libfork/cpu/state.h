@@ -225,8 +225,9 @@ int cpu_state_copy(struct cpu_state *to, const struct cpu_state *from,
 
 /*
  * 0 when `groups` are equal but for what runs by itself (TSC value,
- * APERF/MPERF, the LAPIC timer's current count); -EBADMSG otherwise, with the
- * first difference in `error`: group, field, value wanted, value found.
+ * APERF/MPERF, the LAPIC timer's current count, a TSC deadline that has
+ * passed); -EBADMSG otherwise, with the first difference in `error`: group,
+ * field, value wanted, value found.
  * A group that one of the two does not hold is a difference.
  */
 int cpu_state_compare(const struct cpu_state *wanted,

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cpu/chips.h"
 #include "cpu/state.h"
 #include "kvm/device.h"
 #include "kvm/vcpu.h"
@@ -94,6 +95,9 @@ struct vm {
 	struct {
 		uint64_t from, to;
 	} clock_set;
+	/* Vectors that the PIT that was set raises by itself. */
+	uint8_t pit_vectors[CPU_PIT_VECTORS];
+	unsigned pit_vector_count;
 	uint32_t ring_marked; /* entries given back that KVM was not told of */
 	struct vm_memslot *slots;
 	unsigned slot_count, slot_room;

@@ -421,6 +421,21 @@ vcpu_state_set(struct vcpu *vcpu, uint32_t groups,
 	return 0;
 }
 
+/*
+ * The PIT goes on while no vCPU runs: that one of its vectors has come to wait
+ * is no difference.
+ */
+static void
+ignore_pit(const struct vm *vm, const struct cpu_state *wanted,
+    struct cpu_state *found)
+{
+	unsigned i;
+
+	for (i = 0; i < vm->pit_vector_count; i++)
+		cpu_lapic_set_pending(&found->lapic, vm->pit_vectors[i],
+		    cpu_lapic_pending(&wanted->lapic, vm->pit_vectors[i]));
+}
+
 int
 vcpu_state_verify(struct vcpu *vcpu, uint32_t groups,
     const struct cpu_state *wanted, struct lf_error *error)
@@ -433,6 +448,7 @@ vcpu_state_verify(struct vcpu *vcpu, uint32_t groups,
 		return error_nomem(error);
 	groups &= wanted->groups;
 	rc = vcpu_state_get(vcpu, groups, found, error);
+	ignore_pit(vcpu->vm, wanted, found);
 	if (rc == 0)
 		rc = cpu_state_compare(
 		    wanted, found, groups & ~CPU_GROUP_TSC, error);

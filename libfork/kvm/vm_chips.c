@@ -218,6 +218,9 @@ vm_chips_set(struct vm *vm, uint32_t mask, const struct cpu_chips *chips,
 	for (i = 0; rc == 0 && i < CPU_CHIP_COUNT; i++)
 		if (mask & (1U << i))
 			rc = rows[i].set(vm, chips, error);
+	if (mask & CPU_CHIP_PIT)
+		vm->pit_vector_count =
+		    cpu_chips_pit_vectors(chips, vm->pit_vectors);
 	return rc;
 }
 

@@ -227,6 +227,70 @@ Test(chips, a_fork_is_reset_with_its_chips)
 	lf_snapshot_unref(snapshot);
 }
 
+/*
+ * A PIT that ticks while the guest stands, into a LAPIC's vector: what it does
+ * there by itself is no difference, another vector is one.
+ */
+#define TICK_VECTOR  0x42
+#define OTHER_VECTOR 0x43
+#define TICK_COUNT   1193 /* of 1.193 MHz: a millisecond */
+
+/* True when the tick had come by the time at which nothing differed. */
+static bool
+ticks_and_verifies(struct lf_snapshot *ticking)
+{
+	struct lf_domain *fork =
+	    fork_with(ticking, LF_INTERRUPTS_ALL, LF_RESET_ALL);
+	struct lf_snapshot *frozen;
+	bool ticked;
+
+	OK(lf_domain_reset(fork, &error));
+	usleep(20000);
+	OK(lf_domain_verify(fork, &error));
+	OK(lf_domain_freeze(fork, &frozen, &error));
+	ticked = cpu_lapic_pending(&frozen->vcpus[0]->lapic, TICK_VECTOR);
+	lf_snapshot_unref(frozen);
+	lf_domain_free(fork);
+	return ticked;
+}
+
+Test(chips, a_timer_that_ticks_by_itself_is_no_difference)
+{
+	struct lf_snapshot *snapshot, *ticking;
+	struct lf_domain *fork;
+	struct cpu_lapic *lapic;
+	unsigned ticks = 0, rounds;
+
+	/* A KVM in software has it tick only while the guest runs. */
+	if (microvm_why_not_native()[0] != '\0')
+		cr_skip_test("%s", microvm_why_not_native());
+	snapshot = full_snapshot();
+	fork = fork_with(snapshot, LF_INTERRUPTS_ALL, LF_RESET_ALL);
+	OK(lf_domain_freeze(fork, &ticking, &error));
+	lf_domain_free(fork);
+	lapic = &ticking->vcpus[0]->lapic;
+	cpu_lapic_write(lapic, 0xf0, 0x1ff);
+	ticking->chips->ioapic.redirtbl[0] = TICK_VECTOR;
+	ticking->chips->ioapic.redirtbl[2] = TICK_VECTOR;
+	ticking->chips->pit.channel[0].count = TICK_COUNT;
+	ticking->chips->pit.channel[0].mode = 2;
+	ticking->chips->pit.channel[0].rw_mode = 3;
+	ticking->chips->pit.channel[0].gate = 1;
+	for (rounds = 0; ticks < 3 && rounds < 500; rounds++)
+		ticks += ticks_and_verifies(ticking);
+	cr_assert_eq(ticks, 3);
+
+	/* One that it does not raise. */
+	fork = fork_with(ticking, LF_INTERRUPTS_ALL, LF_RESET_ALL);
+	cpu_lapic_set_pending(lapic, OTHER_VECTOR, true);
+	cr_assert_eq(lf_domain_verify(fork, &error), -EILSEQ);
+	cr_assert_not_null(
+	    strstr(error.message, "lapic.register["), "%s", error.message);
+	lf_domain_free(fork);
+	lf_snapshot_unref(ticking);
+	lf_snapshot_unref(snapshot);
+}
+
 /* Over a socket, as if to another process. */
 static struct lf_snapshot *
 sent(struct lf_snapshot *snapshot)

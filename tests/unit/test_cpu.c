@@ -131,6 +131,33 @@ Test(state, values_that_run_or_mean_nothing_are_no_difference)
 	cpu_state_free(found);
 }
 
+Test(state, a_deadline_that_has_passed_is_no_difference)
+{
+	struct cpu_state *wanted = full_state(), *found = full_state();
+	struct lf_error error = {0};
+
+	cpu_state_set_msr(wanted, MSR_TSC_DEADLINE, 1000, NULL);
+	cpu_state_set_msr(found, MSR_TSC_DEADLINE, 0, NULL);
+	found->tsc.tsc = 999;
+	cr_assert_eq(
+	    cpu_state_compare(wanted, found, CPU_GROUP_ALL, &error), -EBADMSG);
+	cr_assert_str_eq(
+	    error.message, "MSRs differ: msrs.0x6e0 is 0x0, 0x3e8 wanted");
+	found->tsc.tsc = 1000;
+	cr_assert_eq(cpu_state_compare(wanted, found, CPU_GROUP_ALL, &error), 0,
+	    "%s", error.message);
+	/* Another one was set meanwhile. */
+	cpu_state_set_msr(found, MSR_TSC_DEADLINE, 1001, NULL);
+	cr_assert_eq(
+	    cpu_state_compare(wanted, found, CPU_GROUP_ALL, &error), -EBADMSG);
+	/* None was, and none is passed. */
+	cpu_state_set_msr(wanted, MSR_TSC_DEADLINE, 0, NULL);
+	cr_assert_eq(
+	    cpu_state_compare(wanted, found, CPU_GROUP_ALL, &error), -EBADMSG);
+	cpu_state_free(wanted);
+	cpu_state_free(found);
+}
+
 Test(state, the_parts_without_fields_are_compared_too)
 {
 	struct cpu_state *wanted = full_state(), *found = full_state();
