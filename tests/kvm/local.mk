@@ -18,6 +18,10 @@ kvm_tests += tests/kvm/test_chips
 tests_kvm_test_chips_CPPFLAGS = $(test_cppflags)
 tests_kvm_test_chips_LDADD = $(microvm_libs)
 
+kvm_tests += tests/kvm/test_clocks
+tests_kvm_test_clocks_CPPFLAGS = $(test_cppflags)
+tests_kvm_test_clocks_LDADD = $(engine_libs)
+
 kvm_tests += tests/kvm/test_cover
 tests_kvm_test_cover_CPPFLAGS = $(test_cppflags)
 tests_kvm_test_cover_LDADD = tests/lib/libtest.la $(test_libs)
