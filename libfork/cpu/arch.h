@@ -11,6 +11,7 @@
 #define CR4_PSE      (1ULL << 4)
 #define CR4_PAE      (1ULL << 5)
 #define CR4_LA57     (1ULL << 12)
+#define CR4_OSXSAVE  (1ULL << 18)
 
 #define EFER_LME     (1ULL << 8)
 #define EFER_LMA     (1ULL << 10)

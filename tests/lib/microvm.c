@@ -110,6 +110,16 @@ fill_tables(struct microvm *micro)
 	micro->ram[MICRO_TSS + 102] = 104;
 }
 
+/* CPUID 0xd, leaf 2: EAX is the part's size, EBX its place. */
+uint32_t
+microvm_avx_offset(void)
+{
+	const struct cpu_cpuid_entry *part =
+	    cpu_cpuid_find(&microvm_device()->cpuid, 0xd, 2);
+
+	return part != NULL && part->eax == 256 ? part->ebx : 0;
+}
+
 void
 microvm_init(struct microvm *micro, const struct vm_recipe *recipe)
 {

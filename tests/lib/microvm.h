@@ -33,6 +33,9 @@ const char *microvm_why_not_native(void);
 /* The process's device; aborts when there is none. */
 const struct kvm_device *microvm_device(void);
 
+/* Where an XSAVE image has the upper halves of YMM registers; 0: no AVX. */
+uint32_t microvm_avx_offset(void);
+
 /* Makes a VM with its memory in memslot 0, logged when there is a ring. */
 void microvm_init(struct microvm *micro, const struct vm_recipe *recipe);
 /* Memory as after microvm_init(). */
