@@ -289,7 +289,7 @@ Test(registry, a_fork_in_the_process_of_a_domain_left_alone_is_left_alone)
 	cr_assert_eq(registry_init(&registry, scratch, 0700, &error), 0);
 	host = add(&registry, "host", 0);
 	snprintf(host_file, sizeof(host_file), "%s/domain.json", host->dir);
-	cr_assert_eq(registry_add(&registry, make_config("fork"), 1, host,
+	cr_assert_eq(registry_add(&registry, scene_config("fork"), 1, host,
 			 &fork, &error),
 	    0);
 	snprintf(fork_file, sizeof(fork_file), "%s/domain.json", fork->dir);
@@ -343,7 +343,7 @@ Test(registry, a_domain_left_alone_holds_the_domain_that_it_was_forked_from)
 		cr_assert_eq(
 		    registry_init(&registry, scratch, 0700, &error), 0);
 		parent = add(&registry, "parent", 0);
-		cr_assert_eq(registry_add(&registry, make_config("fork"), 1,
+		cr_assert_eq(registry_add(&registry, scene_config("fork"), 1,
 				 parent, &fork, &error),
 		    0);
 		snprintf(file, sizeof(file), "%s/domain.json", fork->dir);
