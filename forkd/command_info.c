@@ -81,10 +81,12 @@ console_value(const struct domain *domain, const json_t *described)
 }
 
 static void
-add_holders(const struct domain *domain, json_t *info)
+add_holders(const struct domain *domain, const json_t *described, json_t *info)
 {
 	json_t *holders = json_array();
 	const struct domain *other;
+	const json_t *pid;
+	size_t i;
 
 	for (other = domain->registry->first; other != NULL;
 	     other = other->next)
@@ -92,6 +94,8 @@ add_holders(const struct domain *domain, json_t *info)
 			json_array_append_new(holders,
 			    json_pack("{s:I, s:s}", "id", (json_int_t)other->id,
 				"name", other->config->name));
+	json_array_foreach(json_object_get(described, "leases"), i, pid)
+	    json_array_append_new(holders, json_pack("{s:O}", "process", pid));
 	json_object_set_new(info, "holders", holders);
 }
 
@@ -134,7 +138,7 @@ info_value(const struct domain *domain, const json_t *described)
 				    ? config->graphics.socket
 				    : vnc));
 	json_object_set_new(info, "overlays", paths_value(&domain->overlays));
-	add_holders(domain, info);
+	add_holders(domain, described, info);
 	add_memory(domain, info);
 	for (i = 0; i < sizeof(copied) / sizeof(copied[0]); i++) {
 		json_t *fact = json_object_get(described, copied[i]);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The commands that make and destroy domains.
+ * The commands that make domains.
  */
 #include "forkd/command.h"
 
@@ -21,7 +21,6 @@
 #include "forkd/host.h"
 #include "forkd/life.h"
 #include "forkd/peer.h"
-#include "forkd/registry_kept.h"
 #include "forkd/role.h"
 
 /* Forks of one command that are made at the same time. */
@@ -488,114 +487,4 @@ command_reset(
 {
 	(void)client;
 	change_reset(domain, wants_pause(request), on_changed, request);
-}
-
-/* --- destroy --- */
-
-struct destruction {
-	struct peer_request *request;
-	json_t *ids;
-	unsigned running;
-};
-
-static void
-on_destroyed(void *opaque)
-{
-	struct destruction *d = opaque;
-
-	if (--d->running > 0)
-		return;
-	peer_return(
-	    d->request, json_pack("{s:o}", "destroyed", d->ids), NULL, 0);
-	free(d);
-}
-
-static bool
-descends_from(const struct domain *domain, const struct domain *ancestor)
-{
-	while (domain != NULL && domain != ancestor)
-		domain = registry_find_id(domain->registry, domain->parent);
-	return domain != NULL;
-}
-
-static struct domain *
-next_marked(struct registry *registry)
-{
-	struct domain *domain = registry->first;
-
-	while (domain != NULL && !domain->marked)
-		domain = domain->next;
-	return domain;
-}
-
-/* Forks that are left alone would be lost with what they were forked from. */
-static int
-check_kept_below(const struct domain *domain, struct lf_error *error)
-{
-	const struct domain *each = domain->registry->first;
-	int rc = 0;
-
-	for (; rc == 0 && each != NULL; each = each->next)
-		if (descends_from(each, domain))
-			rc = registry_check_kept(each, error);
-	return rc;
-}
-
-/* Destroys the domain and, if `all`, everything that was forked from it. */
-static void
-destroy(struct client *client, struct domain *domain, bool all,
-    struct peer_request *request)
-{
-	struct destruction *d = sys.calloc(1, sizeof(*d));
-	struct registry *registry = &client->daemon->registry;
-	struct domain *each;
-	struct lf_error error;
-
-	if (d == NULL) {
-		error_nomem(&error);
-		peer_fail(request, &error);
-		return;
-	}
-	d->request = request;
-	d->ids = json_array();
-	/* Held until all have been told. */
-	d->running = 1;
-	/* Marked first: a domain without a parent descends from nobody. */
-	for (each = registry->first; each != NULL; each = each->next)
-		each->marked =
-		    !each->doomed &&
-		    (each == domain || (all && descends_from(each, domain)));
-	/* From the start each time: an end can bring others with it. */
-	while ((each = next_marked(registry)) != NULL) {
-		each->marked = false;
-		if (each->doomed)
-			continue;
-		json_array_append_new(d->ids, json_integer(each->id));
-		d->running++;
-		life_destroy(
-		    client->daemon, each, "destroyed", on_destroyed, d);
-	}
-	on_destroyed(d);
-}
-
-void
-command_destroy(
-    struct client *client, struct domain *domain, struct peer_request *request)
-{
-	bool all = json_is_true(peer_request_argument(request, "recursive"));
-	struct lf_error error;
-
-	if (check_kept_below(domain, &error) < 0) {
-		peer_fail(request, &error);
-		return;
-	}
-	if (!all && registry_check_holders(domain, &error) < 0) {
-		size_t used = strlen(error.message);
-
-		snprintf(error.message + used, sizeof(error.message) - used,
-		    ", or destroy all with --recursive");
-		peer_fail(request, &error);
-		return;
-	}
-	destroy(client, domain, all, request);
 }

@@ -288,6 +288,7 @@ send_snapshot(struct job *job, struct lf_error *error)
 		return rc;
 	}
 	*lease = (struct lease){.sock = take_fd(&sock),
+	    .domain = job->hosted->id,
 	    .holder = json_integer_value(job_argument(job, "holder")),
 	    .snapshot = snapshot};
 	job->lease = lease;

@@ -216,9 +216,8 @@ add_job(struct hosted *h, struct peer_request *request,
 
 /* The domain that a command is for, if it may be given to it now. */
 static int
-check_request(const struct domain_process *p,
-    const struct peer_request *request, int command, struct hosted **ret,
-    struct lf_error *error)
+check_request(struct domain_process *p, const struct peer_request *request,
+    int command, struct hosted **ret, struct lf_error *error)
 {
 	bool first = command == ROLE_BOOT || command == ROLE_FORK;
 	json_int_t id;
@@ -241,6 +240,10 @@ check_request(const struct domain_process *p,
 	*ret = h;
 	if (command == ROLE_DESCRIBE)
 		return 0;
+	if (command == ROLE_CHECK_LEASES || command == ROLE_UNPAUSE)
+		rc = lease_check(p, h->id, error);
+	if (rc < 0 || command == ROLE_CHECK_LEASES)
+		return rc;
 	if (first != (h->jobs == 0 && h->domain == NULL))
 		return error_set(error, EBADFD, "'%s' is not possible %s",
 		    request->name, first ? "again" : "yet");
@@ -263,6 +266,8 @@ on_request(void *opaque, struct peer_request *request)
 		peer_fail(request, &error);
 	else if (command == ROLE_DESCRIBE && h->changes == 0)
 		hosted_describe(h, request);
+	else if (command == ROLE_CHECK_LEASES)
+		peer_return(request, json_object(), NULL, 0);
 	else
 		add_job(h, request, (enum role_command_id)command);
 }

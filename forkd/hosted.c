@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/sys.h"
 #include "forkd/domain_process.h"
+#include "forkd/lease.h"
 #include "forkd/role.h"
 #include "forkd/vcpu_value.h"
 
@@ -194,6 +195,8 @@ hosted_describe(const struct hosted *h, struct peer_request *request)
 	json_object_set_new(result, "ended", json_boolean(h->ended));
 	json_object_set_new(
 	    result, "backend", json_string(h->device_model ? "qemu" : "kvm"));
+	json_object_set_new(
+	    result, "leases", lease_processes(h->process, h->id));
 	if (result != NULL && h->facts != NULL)
 		json_object_update(result, h->facts);
 	peer_return(request, result, NULL, 0);

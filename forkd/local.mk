@@ -18,6 +18,7 @@ forkd_libforkd_la_SOURCES = \
 	forkd/client.h \
 	forkd/command.c \
 	forkd/command.h \
+	forkd/command_destroy.c \
 	forkd/command_info.c \
 	forkd/command_list.c \
 	forkd/command_make.c \

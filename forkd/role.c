@@ -92,6 +92,7 @@ static const struct control_argument reset[] = {
 
 const struct role_command role_commands[ROLE_COMMAND_COUNT] = {
     [ROLE_DESCRIBE] = {"describe", only_domain},
+    [ROLE_CHECK_LEASES] = {"check-leases", only_domain},
     [ROLE_BOOT] = {"boot", boot},
     [ROLE_FORK] = {"fork", fork_},
     [ROLE_PAUSE] = {"pause", only_domain},

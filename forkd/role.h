@@ -19,6 +19,7 @@
  */
 enum role_command_id {
 	ROLE_DESCRIBE,
+	ROLE_CHECK_LEASES,
 	ROLE_BOOT,
 	ROLE_FORK,
 	ROLE_PAUSE,

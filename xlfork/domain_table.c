@@ -263,8 +263,12 @@ info_holders(FILE *stream, const json_t *info)
 		const json_t *holder = json_array_get(holders, i);
 		const char *name = text_of(holder, "name");
 
-		info_line(stream, label, "domain %" PRId64 " %s",
-		    number_of(holder, "id"), name != NULL ? name : "");
+		if (json_object_get(holder, "process") != NULL)
+			info_line(stream, label, "process %" PRId64,
+			    number_of(holder, "process"));
+		else
+			info_line(stream, label, "domain %" PRId64 " %s",
+			    number_of(holder, "id"), name != NULL ? name : "");
 		label = "";
 	}
 }

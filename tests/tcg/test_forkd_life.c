@@ -318,42 +318,80 @@ lease(unsigned id, int theirs)
 	control_client_free(client);
 }
 
+/* What a snapshot is leased by: the end of the connection that is ours. */
+static int
+leased(unsigned id, struct lf_snapshot **ret_snapshot)
+{
+	struct lf_error error;
+	int sv[2], rc;
+
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
+	lease(id, sv[1]);
+	close(sv[1]);
+	rc = lf_snapshot_receive(sv[0], ret_snapshot, &error);
+	cr_assert_eq(rc, 0, "%s", error.message);
+	return sv[0];
+}
+
 Test(forkd, a_leased_snapshot_is_held_as_long_as_the_connection_lives)
 {
 	struct lf_snapshot *snapshot;
-	struct lf_error error;
-	unsigned id, tries;
-	int sv[2], rc;
+	char held[96];
+	json_t *info, *holder;
+	unsigned id;
+	int sock;
 
 	forkd_start(NULL);
 	id = forkd_create(guest_bootless("a"));
 	done("freeze", id);
-	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
-	lease(id, sv[1]);
-	close(sv[1]);
-	rc = lf_snapshot_receive(sv[0], &snapshot, &error);
-	cr_assert_eq(rc, 0, "%s", error.message);
+	sock = leased(id, &snapshot);
 	cr_assert_eq(lf_snapshot_vcpus(snapshot), 1);
 	cr_assert_gt(lf_snapshot_memory_bytes(snapshot), 0);
-	/* forkd knows no domain that holds it; the domain process does. */
-	forkd_refuses("unpause", forkd_domain(id), -EBUSY, "still used");
+	snprintf(held, sizeof(held),
+	    "('a'): its snapshot is held by process %d; end it first",
+	    (int)getpid());
+	forkd_refuses("unpause", forkd_domain(id), -EBUSY, held);
+	strcat(held, ", or destroy all with --recursive");
+	forkd_refuses("destroy", forkd_domain(id), -EBUSY, held);
+	info = forkd_call("info", forkd_domain(id));
+	holder = json_array_get(json_object_get(info, "holders"), 0);
+	cr_assert_eq(json_integer_value(json_object_get(holder, "process")),
+	    (json_int_t)getpid());
+	json_decref(info);
 	lf_snapshot_unref(snapshot);
-	close(sv[0]);
-	for (tries = 0; tries < 200; tries++) {
-		struct control_client *client = forkd_connect();
-
-		rc = control_client_call(client, "unpause", forkd_domain(id),
-		    NULL, NULL, 60000, NULL, &error);
-		control_client_free(client);
-		if (rc == 0)
-			break;
-		usleep(50000);
-	}
-	cr_assert_eq(rc, 0, "%s", error.message);
+	/* From this moment on: nobody waits until it is noticed. */
+	close(sock);
+	done("unpause", id);
 	forkd_wait_state(id, "running");
 	forkd_refuses("lease-snapshot", with(id, "fd", json_integer(0)),
 	    -EINVAL, "descriptor");
+	done("freeze", id);
+	close(leased(id, &snapshot));
+	lf_snapshot_unref(snapshot);
 	done("destroy", id);
+	forkd_check_empty();
+}
+
+Test(forkd, a_recursive_destroy_leaves_a_lease_what_it_has)
+{
+	struct lf_snapshot *snapshot;
+	unsigned id, fork;
+	int sock;
+
+	forkd_start(NULL);
+	id = forkd_create(guest_bootless("a"));
+	done("freeze", id);
+	fork = forkd_fork(id);
+	sock = leased(id, &snapshot);
+	forkd_refuses("destroy", forkd_domain(id), -EBUSY, "held by 1 fork");
+	done("destroy", fork);
+	forkd_refuses(
+	    "destroy", forkd_domain(id), -EBUSY, "is held by process");
+	json_decref(forkd_call("destroy", with(id, "recursive", json_true())));
+	forkd_check_empty();
+	cr_assert_eq(lf_snapshot_vcpus(snapshot), 1);
+	lf_snapshot_unref(snapshot);
+	close(sock);
 }
 
 Test(forkd, the_console_is_handed_out_as_a_descriptor)

@@ -430,7 +430,8 @@ Test(xlfork, info_shows_what_forkd_said_and_no_control_character)
 	    " \"accelerator\": \"tcg\","
 	    " \"accelerator-reason\": \"KVM here is software\","
 	    " \"holders\": [{\"id\": 2, \"name\": \"a\"},"
-	    "               {\"id\": 3, \"name\": \"b\"}],"
+	    "               {\"id\": 3, \"name\": \"b\"},"
+	    "               {\"process\": 9}],"
 	    " \"console\": {\"type\": \"pty\", \"path\": \"/dev/pts/4\"},"
 	    " \"log\": [\"one\", \"two\\u001b[31m\"], \"pid\": 7}",
 	    0, NULL);
@@ -442,6 +443,7 @@ Test(xlfork, info_shows_what_forkd_said_and_no_control_character)
 	    "state:         frozen\n"
 	    "held by:       domain 2 a\n"
 	    "               domain 3 b\n"
+	    "               process 9\n"
 	    "backend:       qemu\n"
 	    "accelerator:   tcg (KVM here is software)\n"
 	    "machine:       q35\n"
