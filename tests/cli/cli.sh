@@ -90,3 +90,26 @@ no_forkd() {
 	[ ! -e "$FORKD_RUN_DIR/socket" ] &&
 		x version | grep -q '^forkd  not running'
 }
+
+# --- a guest's agent, by the domain's console (tests/guest/README.md) ---
+
+# talk DOMAIN: opens its console; then say COMMAND, said PATTERN.
+talk() {
+	mkfifo "to.$1"
+	"$xlfork" console "$1" <"to.$1" >"from.$1" 2>/dev/null &
+	exec {to}>"to.$1"
+	rm -f "to.$1"
+	from=from.$1
+	: >>"$from"
+}
+number=0
+say() {
+	number=$((number + 1))
+	echo "$number $*" >&"$to"
+}
+answered() { grep -q "^$number=" "$from"; }
+said() { tr -d '\r' <"$from" | grep -qE -- "$1"; }
+ask() {
+	say "$@"
+	until_ok answered
+}

@@ -23,26 +23,6 @@ serial = "pty"
 END
 ok "a Linux guest boots" did create parent.cfg
 
-# talk DOMAIN: opens its console; say COMMAND, said PATTERN.
-talk() {
-	mkfifo "to.$1"
-	"$xlfork" console "$1" <"to.$1" >"from.$1" 2>/dev/null &
-	exec {to}>"to.$1"
-	rm -f "to.$1"
-	from=from.$1
-	: >>"$from"
-}
-number=0
-say() {
-	number=$((number + 1))
-	echo "$number $*" >&"$to"
-}
-answered() { grep -q "^$number=" "$from"; }
-said() { tr -d '\r' <"$from" | grep -qE -- "$1"; }
-ask() {
-	say "$@"
-	until_ok answered
-}
 talk parent
 until_ok said 'agent> ready'
 ask "grep -wE '$symbol|__x64_sys_(gethostname|newuname|setdomainname|reboot)' /proc/kallsyms"

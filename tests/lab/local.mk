@@ -24,8 +24,10 @@ check_PROGRAMS += $(lab_programs)
 TESTS += tests/lab/test-two-phase.sh
 endif
 
-# The same through xlfork and forkd: by hand, each command takes seconds there.
+# The same through xlfork and forkd, where each command takes seconds; it skips
+# itself unless LF_MATRIX or LF_SOAK is set.
 EXTRA_DIST += tests/lab/test-two-phase-cli.sh tests/lab/two-phase-cli
+TESTS += tests/lab/test-two-phase-cli.sh
 
 # A Linux guest fuzzed by afl-fuzz through xlfork and forkd: its kernel; with
 # LF_MATRIX or LF_SOAK also a program in it.
