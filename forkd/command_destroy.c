@@ -66,7 +66,8 @@ check_kept_below(const struct domain *domain, struct lf_error *error)
 
 	for (; rc == 0 && each != NULL; each = each->next)
 		if (descends_from(each, domain))
-			rc = registry_check_kept(each, error);
+			rc = registry_kept_check_forks(
+			    &each->registry->kept, each, error);
 	return rc;
 }
 

@@ -177,7 +177,7 @@ adopt(struct daemon *daemon, struct lf_error *error)
 	if (rc < 0)
 		return rc;
 	/* Which overlays belong to a domain that is left alone is not known. */
-	if (daemon->registry.kept == NULL)
+	if (daemon->registry.kept.count == 0)
 		remove_stray_overlays(daemon);
 	for (domain = daemon->registry.first; domain != NULL; domain = next) {
 		next = domain->next;

@@ -68,6 +68,7 @@ forkd_libforkd_la_SOURCES = \
 	forkd/registry.h \
 	forkd/registry_file.c \
 	forkd/registry_file.h \
+	forkd/registry_images.c \
 	forkd/registry_kept.c \
 	forkd/registry_kept.h \
 	forkd/retire.c \

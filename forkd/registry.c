@@ -17,7 +17,6 @@
 #include "base/sys.h"
 #include "forkd/peer.h"
 #include "forkd/registry_file.h"
-#include "forkd/registry_kept.h"
 #include "forkd/rundir.h"
 
 /* From a state, the states that a domain may get to. */
@@ -103,7 +102,7 @@ registry_done(struct registry *registry)
 		registry->first = domain->next;
 		domain_free(domain);
 	}
-	registry_kept_done(registry);
+	registry_kept_done(&registry->kept);
 	free(registry->run_dir);
 	registry->run_dir = NULL;
 }
@@ -168,10 +167,10 @@ registry_add(struct registry *registry, struct lf_domain_config *take_config,
 
 	rc = registry_check_name(registry, take_config->name, error);
 	if (rc == 0 &&
-	    registry->count + registry->kept_count >= REGISTRY_DOMAINS_MAX)
+	    registry->count + registry->kept.count >= REGISTRY_DOMAINS_MAX)
 		rc = error_set(error, ENOSPC,
 		    "there are %u domains already, more are not allowed",
-		    registry->count + registry->kept_count);
+		    registry->count + registry->kept.count);
 	if (rc < 0) {
 		lf_domain_config_free(take_config);
 		return rc;
@@ -216,7 +215,7 @@ keep_forks(struct registry *registry,
 		struct lf_error why;
 		int rc;
 
-		if (!registry_is_kept(registry, domain->host)) {
+		if (!registry_kept_has(&registry->kept, domain->host)) {
 			at = &domain->next;
 			continue;
 		}
@@ -224,7 +223,8 @@ keep_forks(struct registry *registry,
 		    "it lives in the process of domain %u, which is left "
 		    "alone",
 		    domain->host);
-		rc = registry_keep(registry, domain, &why, report, error);
+		rc = registry_kept_add(
+		    &registry->kept, domain, &why, report, error);
 		if (rc < 0)
 			return rc;
 		*at = domain->next;
@@ -276,8 +276,8 @@ registry_load(struct registry *registry,
 			break;
 		}
 		if (rc < 0 && !registry_file_is_missing(domain)) {
-			rc = registry_keep(
-			    registry, domain, &why, report, error);
+			rc = registry_kept_add(
+			    &registry->kept, domain, &why, report, error);
 			/* Should its directory be removed. */
 			save_next_id(registry, ids[i]);
 			continue;
@@ -394,7 +394,7 @@ registry_check_name(
     struct registry *registry, const char *name, struct lf_error *error)
 {
 	const struct domain *taken = registry->first;
-	int rc = registry_kept_check_name(registry, name, error);
+	int rc = registry_kept_check_name(&registry->kept, name, error);
 
 	if (rc < 0)
 		return rc;
@@ -450,93 +450,6 @@ registry_rename(struct domain *domain, const char *name, struct lf_error *error)
 	return 1;
 }
 
-int
-registry_add_file(struct domain *domain, struct file_list *list,
-    const char *path, struct lf_error *error)
-{
-	int rc;
-
-	if (file_list_has(list, path))
-		return 0;
-	rc = file_list_add(list, path, error);
-	if (rc < 0)
-		return rc;
-	rc = registry_save(domain, error);
-	if (rc < 0)
-		file_list_remove(list, path);
-	return rc;
-}
-
-void
-registry_forget_overlay(struct domain *domain, const char *path)
-{
-	struct lf_error ignored;
-
-	if (file_list_remove(&domain->overlays, path) ||
-	    file_list_remove(&domain->named, path))
-		registry_save(domain, &ignored);
-}
-
-void
-registry_drop_overlay(struct domain *domain, const char *path)
-{
-	if (file_list_has(&domain->overlays, path) ||
-	    file_list_has(&domain->named, path))
-		unlink(path);
-	registry_forget_overlay(domain, path);
-}
-
-/* Whether a path lies in a directory. */
-static bool
-lies_in(const char *path, const char *dir)
-{
-	size_t len = strlen(dir);
-
-	return strncmp(path, dir, len) == 0 && path[len] == '/';
-}
-
-void
-registry_release_overlays(struct domain *domain, const char *our_dir)
-{
-	struct file_list *list = &domain->overlays;
-	struct lf_error ignored;
-	size_t i = 0;
-
-	while (i < list->count) {
-		if (lies_in(list->path[i], our_dir)) {
-			i++;
-			continue;
-		}
-		/* Out of memory, a reset will not find it, and says so. */
-		file_list_add(&domain->named, list->path[i], &ignored);
-		file_list_remove(list, list->path[i]);
-	}
-}
-
-static bool
-config_names(const struct lf_domain_config *config, const char *path)
-{
-	size_t i;
-
-	for (i = 0; i < config->disk_count; i++)
-		if (strcmp(config->disks[i].path, path) == 0)
-			return true;
-	return config->firmware.nvram != NULL &&
-	       strcmp(config->firmware.nvram, path) == 0;
-}
-
-bool
-registry_knows_image(const struct domain *domain, const char *path)
-{
-	for (; domain != NULL;
-	     domain = registry_find_id(domain->registry, domain->parent))
-		if (config_names(registry_config(domain), path) ||
-		    file_list_has(&domain->overlays, path) ||
-		    file_list_has(&domain->backing, path))
-			return true;
-	return false;
-}
-
 bool
 registry_is_holder(const struct domain *domain, const struct domain *of)
 {
@@ -563,7 +476,8 @@ registry_check_holders(const struct domain *domain, struct lf_error *error)
 			    other->config->name);
 	}
 	if (count == 0)
-		return registry_check_kept(domain, error);
+		return registry_kept_check_forks(
+		    &domain->registry->kept, domain, error);
 	return error_set(error, EBUSY,
 	    "domain %u ('%s') is held by %u fork%s: %s%s; destroy them first",
 	    domain->id, domain->config->name, count, count > 1 ? "s" : "",

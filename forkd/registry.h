@@ -20,17 +20,16 @@
 
 #include "control/messages.h"
 #include "forkd/domain.h"
+#include "forkd/registry_kept.h"
 
 struct peer;
-struct registry_kept;
 
 struct registry {
 	char *run_dir; /* owned */
 	mode_t dir_mode;
 	struct domain *first;
 	unsigned count;
-	struct registry_kept *kept; /* domains left alone, in none above */
-	unsigned kept_count;
+	struct registry_kept kept; /* domains left alone, in none above */
 	unsigned next_id;
 	unsigned saved_id; /* below it, ids are known to the next forkd */
 	bool closing;      /* forkd ends and its domains go on */

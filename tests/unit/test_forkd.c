@@ -22,7 +22,6 @@
 #include "forkd/life.h"
 #include "forkd/peer.h"
 #include "forkd/registry.h"
-#include "forkd/registry_kept.h"
 #include "forkd/rundir.h"
 #include "forkd/spawn.h"
 #include "lib/fault.h"
@@ -307,7 +306,7 @@ Test(registry, a_fork_in_the_process_of_a_domain_left_alone_is_left_alone)
 			       "taken: it lives in the process of domain 1"),
 	    "%s", reported.message);
 	cr_assert_eq(registry.count, 1);
-	cr_assert_eq(registry.kept_count, 2);
+	cr_assert_eq(registry.kept.count, 2);
 	cr_assert_null(registry_find_id(&registry, 2));
 	cr_assert_not_null(registry_find_id(&registry, 3));
 	cr_assert_eq(registry_check_name(&registry, "fork", &error), -EEXIST);
@@ -354,7 +353,8 @@ Test(registry, a_domain_left_alone_holds_the_domain_that_it_was_forked_from)
 		    registry_init(&registry, scratch, 0700, &error), 0);
 		cr_assert_eq(registry_load(&registry, take_report, &error), 0);
 		parent = registry_find_id(&registry, 1);
-		cr_assert_eq(registry_check_kept(parent, &error),
+		cr_assert_eq(
+		    registry_kept_check_forks(&registry.kept, parent, &error),
 		    foreign_forks[i].holds ? -EBUSY : 0, "row %zu", i);
 		cr_assert_eq(registry_check_holders(parent, &error),
 		    foreign_forks[i].holds ? -EBUSY : 0, "row %zu", i);
@@ -383,7 +383,7 @@ Test(registry, a_domain_that_never_got_its_file_is_removed)
 	cr_assert_eq(registry_load(&registry, take_report, &error), 0);
 	cr_assert_eq(report_count, 1);
 	cr_assert_lt(stat(dir, &st), 0);
-	cr_assert_null(registry.kept);
+	cr_assert_eq(registry.kept.count, 0);
 	cr_assert_eq(add(&registry, "two", 0)->id, 2);
 	registry_done(&registry);
 	scratch_remove();
