@@ -25,7 +25,7 @@ for_each_domain(const struct invocation *call,
 	const char *domain, struct lf_error *error),
     struct lf_error *error)
 {
-	cleanup_session struct session s = {NULL};
+	cleanup_session struct session s = {.client = NULL};
 	unsigned i, failed = 0;
 	int rc;
 
@@ -99,7 +99,7 @@ create(const struct invocation *call, struct lf_error *error)
 {
 	bool attach = call->given[CREATE_CONSOLE];
 	bool paused = call->given[CREATE_PAUSED];
-	cleanup_session struct session s = {NULL};
+	cleanup_session struct session s = {.client = NULL};
 	cleanup_json json_t *config = NULL, *result = NULL;
 	json_t *arguments;
 	char id[24];

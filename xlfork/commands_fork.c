@@ -21,7 +21,7 @@
 static int
 save_devstate(const struct invocation *call, struct lf_error *error)
 {
-	cleanup_session struct session s = {NULL};
+	cleanup_session struct session s = {.client = NULL};
 	struct control_fds fds = {.send_count = 1};
 	struct output_file file;
 	json_t *arguments;
@@ -388,7 +388,7 @@ static const struct {
 static int
 fork_vm(const struct invocation *call, struct lf_error *error)
 {
-	cleanup_session struct session s = {NULL};
+	cleanup_session struct session s = {.client = NULL};
 	cleanup_json json_t *result = NULL;
 	cleanup_close int devstate = -1;
 	struct control_fds fds = {.send = &devstate};

@@ -213,7 +213,7 @@ print_arrival(
 int
 command_freeze(const struct invocation *call, struct lf_error *error)
 {
-	cleanup_session struct session s = {NULL};
+	cleanup_session struct session s = {.client = NULL};
 	cleanup_json json_t *result = NULL;
 	unsigned long timeout = TIMEOUT_SECONDS;
 	json_t *arguments = NULL;

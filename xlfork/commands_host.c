@@ -65,7 +65,7 @@ help(const struct invocation *call, struct lf_error *error)
 static int
 version(const struct invocation *call, struct lf_error *error)
 {
-	cleanup_session struct session s = {NULL};
+	cleanup_session struct session s = {.client = NULL};
 	cleanup_json json_t *result = NULL;
 	const char *text = "?";
 	json_int_t pid = 0;

@@ -142,7 +142,7 @@ domname(const struct invocation *call, struct lf_error *error)
 static int
 do_console(const struct invocation *call, struct lf_error *error)
 {
-	cleanup_session struct session s = {NULL};
+	cleanup_session struct session s = {.client = NULL};
 	struct console console;
 	int rc;
 
@@ -167,7 +167,7 @@ static const struct option_spec events_options[] = {
 static int
 events(const struct invocation *call, struct lf_error *error)
 {
-	cleanup_session struct session s = {NULL};
+	cleanup_session struct session s = {.client = NULL};
 	int rc;
 
 	rc = session_open(&s, false, error);

@@ -19,9 +19,9 @@ findings_init(
     struct findings *findings, FILE *stream, bool json, struct lf_error *error)
 {
 	static const struct output_column columns[COLUMN_COUNT] = {
-	    [COLUMN_STATUS] = {"STATUS", OUTPUT_TEXT},
-	    [COLUMN_WHAT] = {"WHAT", OUTPUT_TEXT},
-	    [COLUMN_FOUND] = {"FOUND", OUTPUT_LONG},
+	    [COLUMN_STATUS] = {"STATUS", OUTPUT_TEXT, false},
+	    [COLUMN_WHAT] = {"WHAT", OUTPUT_TEXT, false},
+	    [COLUMN_FOUND] = {"FOUND", OUTPUT_LONG, false},
 	};
 
 	findings->missing[0] = '\0';

@@ -41,7 +41,7 @@ fuzz_target_program(const char *path, unsigned memory_mib,
 static int
 ask_forkd(const char *domain, int sock, struct lf_error *error)
 {
-	cleanup_session struct session s = {NULL};
+	cleanup_session struct session s = {.client = NULL};
 	struct control_fds fds = {.send = &sock, .send_count = 1};
 	json_t *arguments;
 	int rc;

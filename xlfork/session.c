@@ -83,7 +83,7 @@ int
 session_single(const char *command, json_t *take_arguments, const char *doing,
     json_t **ret_result, struct lf_error *error)
 {
-	cleanup_session struct session s = {NULL};
+	cleanup_session struct session s = {.client = NULL};
 	int rc;
 
 	rc = session_open(&s, false, error);

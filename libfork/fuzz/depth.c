@@ -10,8 +10,6 @@
 #include "fuzz/harness.h"
 #include "fuzz/session.h"
 
-DEFINE_CLEANUP(struct lf_snapshot *, lf_snapshot_unref);
-
 /* The bytes that a CONSUMED mark names; the access is answered. */
 static int
 read_consumed(struct lf_fuzz *fuzz, const struct lf_exit *exit,

@@ -24,7 +24,6 @@
 #define PROBE_MAP_BYTES (64UL << 10)
 
 DEFINE_CLEANUP(struct lf_domain *, lf_domain_free);
-DEFINE_CLEANUP(struct lf_snapshot *, lf_snapshot_unref);
 
 void
 lf_fuzz_options_init(struct lf_fuzz_options *options)

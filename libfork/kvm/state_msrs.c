@@ -142,20 +142,24 @@ static int
 one_msr(struct vcpu *vcpu, unsigned long request, uint32_t index,
     uint64_t *value, struct lf_error *error)
 {
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry entry;
-	} msr = {.head.nmsrs = 1, .entry = {.index = index, .data = *value}};
-	int r = vcpu_try(vcpu, request, &msr,
-	    request == KVM_GET_MSRS ? "get an MSR" : "set an MSR", error);
+	union {
+		struct kvm_msrs list;
+		uint8_t room[sizeof(struct kvm_msrs) +
+			     sizeof(struct kvm_msr_entry)];
+	} msrs = {.list.nmsrs = 1};
+	int r;
 
+	msrs.list.entries[0].index = index;
+	msrs.list.entries[0].data = *value;
+	r = vcpu_try(vcpu, request, &msrs,
+	    request == KVM_GET_MSRS ? "get an MSR" : "set an MSR", error);
 	if (r < 0)
 		return r;
 	if (r != 1)
 		return error_set(error, ENOTSUP,
 		    "vCPU %u: this host's KVM has no MSR 0x%x", vcpu->index,
 		    index);
-	*value = msr.entry.data;
+	*value = msrs.list.entries[0].data;
 	return 0;
 }
 

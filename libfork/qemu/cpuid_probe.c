@@ -158,7 +158,7 @@ cpuid_probe_parse(const void *bytes, size_t len, struct cpuid_probe *ret_probe,
 		case 'E':
 			if (ret_probe->cpuid.count > 0)
 				return 1;
-			/* fallthrough */
+			__attribute__((fallthrough));
 		default:
 			return error_set(error, EBADMSG,
 			    "probe guest: byte 0x%02x at %zu is no record", *at,

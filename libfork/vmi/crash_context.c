@@ -69,7 +69,7 @@ crash_context_describe(struct lf_domain *domain, unsigned vcpu,
 		if (vmi_space_read(
 			&space, regs.rdi, &number, sizeof(number), NULL) < 0)
 			break;
-		/* fall through */
+		__attribute__((fallthrough));
 	case LF_SINK_SIGNAL:
 		snprintf(buf, size, "%s: %s (%u)", name, signal_name(number),
 		    number);

@@ -78,7 +78,8 @@ Test(probes, one_that_is_lifted_when_hit_costs_once_for_all_forks)
 
 	OK(lf_probes_new(first, &probes, &error));
 	id = (unsigned)OK(lf_probes_add(probes, first, address, &error));
-	cr_assert_eq(OK(lf_probes_add(probes, second, address, &error)), id);
+	cr_assert_eq(
+	    (unsigned)OK(lf_probes_add(probes, second, address, &error)), id);
 	OK(lf_probes_show(probes, first, &error));
 	OK(lf_probes_show(probes, second, &error));
 	cr_assert_eq(OK(lf_probes_arm(probes, id, true, NULL, &error)), 1);

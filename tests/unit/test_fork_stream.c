@@ -222,8 +222,8 @@ Test(fork_stream, of_a_tcg_parent_has_clocks_that_went_on)
 	cpu_lapic_write(&state->lapic, 0x3e0, 3); /* divided by 16 */
 	cr_assert_eq(
 	    qemu_vcpu_from_state(&vcpu, &sample_layout, state, &error), 0);
-	cr_assert_eq(vcpu.apic.initial_count_load_time, timer.clock);
-	cr_assert_eq(vcpu.apic.timer_expiry, timer.clock + 1000 * 16);
+	cr_assert_eq(vcpu.apic.initial_count_load_time, (uint64_t)timer.clock);
+	cr_assert_eq(vcpu.apic.timer_expiry, (uint64_t)timer.clock + 1000 * 16);
 	cpu_lapic_write(&state->lapic, 0x320, 0x100ec);
 	cr_assert_eq(
 	    qemu_vcpu_from_state(&vcpu, &sample_layout, state, &error), 0);

@@ -204,8 +204,8 @@ write_file(const char *path, const char *text)
 }
 
 static const char *const foreign_files[] = {
-    "{\"version\": 3, \"config\": {\"name\": \"two\"}, "
-    "\"launch-config\": {\"name\": \"late\"}}",
+    ("{\"version\": 3, \"config\": {\"name\": \"two\"}, "
+     "\"launch-config\": {\"name\": \"late\"}}"),
     "{\"version\": 2, \"config\": {\"name\": \"two\"}}",
     "",
     "{\"version\"",

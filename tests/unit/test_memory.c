@@ -160,7 +160,7 @@ Test(image, holes_of_a_copied_file_stay_holes)
 	cr_assert_eq(
 	    ram_file_adopt("ram", fd, 256 * MIB, false, &file, NULL), 0);
 	cr_assert_eq(fstat(ram_file_fd(file), &st), 0);
-	cr_assert_lt(st.st_blocks * 512, 3 * MIB);
+	cr_assert_lt((uint64_t)st.st_blocks * 512, 3 * MIB);
 	cr_assert_eq(ram_file_map(file, NULL), 0);
 	cr_assert_eq(ram_file_bytes(file)[200 * MIB], 'x');
 	ram_file_unref(file);
