@@ -335,6 +335,10 @@ Test(full_fork, forks_go_on_and_the_parent_stays_as_it_was, .timeout = 900)
 	}
 	console_run(&console, "disk write /dev/vda 0 8 17");
 	cr_assert_neq(disk_hash(), disk);
+	console_close(&console);
+	console_close(&of_grandchild);
+	for (size_t i = 0; i < 3; i++)
+		console_close(&of_fork[i]);
 }
 
 /* RAM above 4 GiB, no video memory, OVMF with a variable store. */
@@ -390,6 +394,8 @@ Test(full_fork, a_large_q35_guest_with_ovmf)
 		console_run(&of_fork, "mem check 0xe8000 4096 22");
 	cr_assert_eq(file_hash(fd), vars);
 	close(fd);
+	console_close(&console);
+	console_close(&of_fork);
 }
 
 /*
