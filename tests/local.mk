@@ -10,7 +10,8 @@ SH_LOG_COMPILER = bash
 AM_TESTS_ENVIRONMENT = \
 	top_srcdir='$(abs_top_srcdir)' top_builddir='$(abs_top_builddir)'; \
 	export top_srcdir top_builddir;
-EXTRA_DIST += tests/lib/run-criterion tests/lib/summary tests/lib/tap.sh
+EXTRA_DIST += tests/lib/run-criterion tests/lib/summary tests/lib/tap.sh \
+	tests/lib/afl-inside.sh
 
 test_cppflags = $(AM_CPPFLAGS) -I$(top_srcdir)/tests $(CRITERION_CFLAGS) \
 	$(JANSSON_CFLAGS) $(XML_CFLAGS)

@@ -74,8 +74,9 @@ xlfork_xlfork_LDADD = xlfork/libxlfork.la libfork/libfork.la
 if SHARED
 pkglib_LTLIBRARIES += xlfork/libnyx.la
 endif
-xlfork_libnyx_la_SOURCES = xlfork/nyx.c
-xlfork_libnyx_la_LIBADD = libfork/base/libbase.la libfork/libfork.la
+xlfork_libnyx_la_SOURCES = xlfork/nyx.c xlfork/nyx_options.c \
+	xlfork/nyx_options.h
+xlfork_libnyx_la_LIBADD = xlfork/libxlfork.la libfork/libfork.la
 xlfork_libnyx_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared \
 	-export-symbols-regex '^nyx_'
 

@@ -2,25 +2,24 @@
 /*
  * libnyx.so: what afl-fuzz -X loads, with libfork behind it. afl-fuzz calls
  * these functions in its own process: no pipe and no second process lies
- * between it and the fork. The target is a directory with a program without
- * operating system in it, `program.elf`; the names and types below are those
- * that AFL++ 4.04 looks up (include/forkserver.h).
+ * between it and the fork. The target is a directory (nyx_options.h); the names
+ * and types below are those that AFL++ 4.04 looks up (include/forkserver.h).
  *
  * A function that fails says why in a line on standard error, as there is no
  * other way to afl-fuzz, which then gives up.
  */
-#include <fcntl.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <libfork/fuzz.h>
 
-#include "base/cleanup.h"
 #include "base/error.h"
 #include "base/sys.h"
+#include "xlfork/fuzz_options.h"
+#include "xlfork/nyx_options.h"
+#include "xlfork/report.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -38,7 +37,8 @@ enum nyx_result {
 
 /* What afl-fuzz holds as its "process". */
 struct nyx {
-	struct lf_snapshot *snapshot;
+	struct nyx_options words;
+	struct fuzz_setup setup;
 	struct lf_fuzz *fuzz;
 	struct lf_fuzz_outcome outcome;
 	uint8_t *input; /* owned; as large as the target's buffer */
@@ -66,25 +66,17 @@ uint32_t nyx_get_aux_string(void *opaque, uint8_t *buffer, uint32_t size);
 static int
 open_target(struct nyx *nyx, const char *dir, struct lf_error *error)
 {
-	struct lf_fuzz_options options;
-	char path[4096];
-	cleanup_close int fd = -1;
-	int rc;
+	struct lf_fuzz_options *options = &nyx->setup.options;
+	int rc = nyx_options_read(&nyx->words, dir, error);
 
-	snprintf(path, sizeof(path), "%s/program.elf", dir);
-	fd = sys.open(path, O_RDONLY | O_CLOEXEC, 0);
-	if (fd < 0)
-		return error_sys(error, errno, "cannot open '%s'", path);
-	rc = lf_fuzz_load_program(fd, path, 0, &nyx->snapshot, error);
+	if (rc == 0)
+		rc = fuzz_setup_init(&nyx->setup, &nyx->words.call, error);
 	if (rc < 0)
 		return rc;
-	lf_fuzz_options_init(&options);
-	options.harness = true;
-	options.coverage = LF_FUZZ_COVERAGE_SHARED;
-	options.timeout_ms = nyx->timeout_ms;
-	options.reset_groups =
-	    LF_RESET_MEMORY | LF_RESET_REGS | LF_RESET_FPU | LF_RESET_TSC;
-	rc = lf_fuzz_open(nyx->snapshot, &options, &nyx->fuzz, error);
+	if (options->coverage == LF_FUZZ_COVERAGE_DEFAULT)
+		options->coverage = LF_FUZZ_COVERAGE_SHARED;
+	options->timeout_ms = nyx->timeout_ms;
+	rc = fuzz_setup_open(&nyx->setup, &nyx->words.call, &nyx->fuzz, error);
 	if (rc < 0)
 		return rc;
 	nyx->input = sys.malloc(lf_fuzz_input_max(nyx->fuzz));
@@ -104,10 +96,11 @@ nyx_new(const char *sharedir, const char *workdir, uint32_t cpu_id,
 	(void)input_buffer_write_protection;
 	if (nyx == NULL)
 		return NULL;
+	nyx->setup = (struct fuzz_setup)FUZZ_SETUP_NONE;
 	/* afl-fuzz interrupts nothing: the limit is ours to keep. */
 	nyx->timeout_ms = nyx->wanted_timeout_ms = 1000;
 	if (open_target(nyx, sharedir, &error) < 0) {
-		fprintf(stderr, "xlfork: %s\n", error.message);
+		report("%s", error.message);
 		nyx_shutdown(nyx);
 		return NULL;
 	}
@@ -138,7 +131,8 @@ nyx_shutdown(void *opaque)
 	if (nyx == NULL)
 		return;
 	lf_fuzz_close(nyx->fuzz);
-	lf_snapshot_unref(nyx->snapshot);
+	fuzz_setup_done(&nyx->setup);
+	nyx_options_done(&nyx->words);
 	free(nyx->input);
 	free(nyx);
 }
@@ -167,7 +161,7 @@ nyx_option_apply(void *opaque)
 	if (nyx->wanted_timeout_ms == nyx->timeout_ms)
 		return;
 	if (lf_fuzz_set_timeout(nyx->fuzz, nyx->wanted_timeout_ms, &error) < 0)
-		fprintf(stderr, "xlfork: %s\n", error.message);
+		report("%s", error.message);
 	nyx->timeout_ms = nyx->wanted_timeout_ms;
 }
 
@@ -190,7 +184,7 @@ nyx_exec(void *opaque)
 
 	if (lf_fuzz_run(nyx->fuzz, nyx->input, nyx->input_len, &nyx->outcome,
 		&error) < 0) {
-		fprintf(stderr, "xlfork: %s\n", error.message);
+		report("%s", error.message);
 		return NYX_ERROR;
 	}
 	switch (nyx->outcome.result) {

@@ -6,6 +6,7 @@
 # that makes no system calls needs nothing but user mode.
 needs_kvm=yes guest=linux
 . "$(dirname "$0")/cli.sh"
+. "$top_srcdir/tests/lib/afl-inside.sh"
 command -v afl-fuzz >/dev/null || skip_all "no AFL++ (package afl++)"
 [ -e /usr/include/yaml.h ] || skip_all "no libyaml (package libyaml-dev)"
 # afl-fuzz wants a program, not libtool's script.
@@ -105,6 +106,26 @@ ok "afl-fuzz runs on libyaml in the guest" [ $? = 0 ]
 stat_of() { sed -nE "s/^$1 *: *([0-9.]+).*/\1/p" found/default/fuzzer_stats; }
 ok "... finds new inputs" [ "$(stat_of corpus_found)" -gt 0 ]
 ok "... at a stability of 100 %" [ "$(stat_of stability)" = 100.00 ]
+
+# In afl-fuzz's own process; files that options name are beside them.
+mkdir inside
+{
+	echo target
+	echo --coverage block --blocks blocks
+} >inside/options
+tr , '\n' <<<"$range" | sed 's/+.*//' >inside/blocks
+reason=$(why_not_inside)
+if [ -z "$reason" ]; then
+	ok "afl-fuzz -X runs on it" inside seeds found "$dir/inside" -t 5000 -E 2000
+	ok "... finds new inputs" [ "$(stat_of corpus_found)" -gt 0 ]
+	ok "... at a stability of 100 %" [ "$(stat_of stability)" = 100.00 ]
+	echo nobody --coverage block --blocks blocks >inside/options
+	ok "a domain that is not there is refused in a line" refused_inside \
+		"no domain has the id or name 'nobody'" seeds "$dir/inside"
+else
+	count=$((count + 1))
+	echo "ok $count # SKIP -X: $reason"
+fi
 
 # Killed while it holds the snapshot.
 fuzzer killed &

@@ -95,6 +95,10 @@ TESTS += tests/fuzz/test-harness.sh
 dist_check_SCRIPTS += tests/fuzz/test-afl.sh
 TESTS += tests/fuzz/test-afl.sh
 
+# The same in afl-fuzz's own process.
+dist_check_SCRIPTS += tests/fuzz/test-afl-inside.sh
+TESTS += tests/fuzz/test-afl-inside.sh
+
 # Probes: coverage, sinks, reports.
 dist_check_SCRIPTS += tests/fuzz/test-probes.sh
 TESTS += tests/fuzz/test-probes.sh

@@ -62,7 +62,7 @@ memory_of() { # PID
 	ipcs -mp | awk -v pid="$1" '$3 == pid { print $1 }'
 }
 
-echo "1..22"
+echo "1..17"
 mkdir "$dir/seeds" "$dir/words"
 # A PNG of one pixel.
 printf '%b' '\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x02\0\0\0\x90wS\xde\0\0\0\x0cIDATx\x9cc\xf8\xcf\xc0\0\0\x03\x01\x01\0\xc9\xfe\x92\xef\0\0\0\0IEND\xaeB`\x82' \
@@ -227,69 +227,4 @@ ipcrm -m "$memory"
 pids=()
 [ "$hello" = c001ffff ] && [ "$status" = 143 ] && nothing_left
 result $? "introduces itself, and ends at SIGTERM"
-
-# -X: xlfork in afl-fuzz's own process. AFL++ insists on a core of its own then:
-# one that no process is bound to, which others may keep for a while.
-module=$top_builddir/xlfork/.libs/libnyx.so
-inside() { # DIR WORD...
-	local share=$1 status tries
-	shift
-	for tries in $(seq 60); do
-		rm -rf "$dir/inside"
-		(
-			unset AFL_NO_AFFINITY
-			export AFL_TRY_AFFINITY=1
-			AFL_PATH=$dir exec timeout 300 afl-fuzz -X -s 1 -t 3000 \
-				-i "$dir/words" -o "$dir/inside" "$@" -- "$share"
-		) >"$dir/log" 2>&1
-		status=$?
-		grep -qa 'Nyx CPU ID is not set' "$dir/log" || break
-		echo "# no core is free ($tries)"
-		sleep 1
-	done
-	return $status
-}
-refused_inside() { # TEXT DIR
-	! inside "$2" &&
-		[ "$(grep -ac '^xlfork: ' "$dir/log")" = 1 ] &&
-		grep -qa "^xlfork: $1" "$dir/log" &&
-		grep -qa 'PROGRAM ABORT' "$dir/log"
-}
-why=
-[ -f "$module" ] || why="built without shared libraries"
-[ "$(getconf _NPROCESSORS_ONLN)" -gt 1 ] || why="AFL++ needs a second core for it"
-if [ -z "$why" ]; then
-	# A copy, for the same reason as xlfork's.
-	cp "$module" "$dir/libnyx.so"
-	mkdir "$dir/share" "$dir/empty" "$dir/broken"
-	cp "$programs/bugs.elf" "$dir/share/program.elf"
-	echo 'no program' >"$dir/broken/program.elf"
-	AFL_BENCH_UNTIL_CRASH=1 inside "$dir/share" -V 240
-	stats=$dir/inside/default/fuzzer_stats
-	[ "$(stat_of "$stats" saved_crashes)" -ge 1 ] 2>/dev/null &&
-		[ "$(stat_of "$stats" stability)" = 100.00 ]
-	result $? "-X: afl-fuzz finds a planted crash, at a stability of 100 %"
-	crash=$(find "$dir/inside/default/crashes" -name 'id:*' \
-		! -name '*.log' -print -quit)
-	! "$xlfork" fuzz --program "$programs/bugs.elf" --input "$crash" \
-		>"$dir/log" 2>&1 &&
-		grep -q "^reason   $(cat "$crash.log")$" "$dir/log"
-	result $? "-X: it is one for xlfork fuzz, for the reason beside it"
-	refused_inside "cannot open '$dir/empty/program.elf': No such file" \
-		"$dir/empty" &&
-		refused_inside "cannot open '$dir/none/program.elf': No such" \
-			"$dir/none" &&
-		refused_inside "'$dir/broken/program.elf'" "$dir/broken"
-	result $? "-X: a directory without a program is refused in one line"
-	grep -ls "$dir/libnyx.so" /proc/[0-9]*/maps >"$dir/log"
-	[ ! -s "$dir/log" ]
-	result $? "-X: nothing is left when it has ended"
-	[ "$(nm -D --defined-only "$module" | grep -vc ' T nyx_')" = 0 ]
-	result $? "the module exports what afl-fuzz looks up and nothing else"
-else
-	for _ in 1 2 3 4 5; do
-		count=$((count + 1))
-		echo "ok $count # SKIP -X: $why"
-	done
-fi
 exit $failed
