@@ -69,8 +69,11 @@ open_target(struct nyx *nyx, const char *dir, struct lf_error *error)
 	struct lf_fuzz_options *options = &nyx->setup.options;
 	int rc = nyx_options_read(&nyx->words, dir, error);
 
-	if (rc == 0)
-		rc = fuzz_setup_init(&nyx->setup, &nyx->words.call, error);
+	if (rc < 0)
+		return rc;
+	rc = fuzz_setup_init(&nyx->setup, &nyx->words.call, error);
+	if (rc == -COMMAND_EUSAGE)
+		return error_prefix(error, rc, "'%s'", nyx->words.path);
 	if (rc < 0)
 		return rc;
 	if (options->coverage == LF_FUZZ_COVERAGE_DEFAULT)

@@ -25,10 +25,10 @@
 
 /* 0 also when there is none. */
 static int
-read_text(struct nyx_options *options, const char *path, struct lf_error *error)
+read_text(struct nyx_options *options, struct lf_error *error)
 {
 	struct fuzz_file file = {.bytes = NULL};
-	int rc = fuzz_file_read(path, &file, error);
+	int rc = fuzz_file_read(options->path, &file, error);
 
 	if (rc == -ENOENT)
 		return 0;
@@ -158,11 +158,10 @@ find_files(struct nyx_options *options, const char *dir, struct lf_error *error)
 }
 
 static int
-take(struct nyx_options *options, const char *dir, const char *path,
-    struct lf_error *error)
+take(struct nyx_options *options, const char *dir, struct lf_error *error)
 {
 	struct invocation *call = &options->call;
-	int argc, rc = read_text(options, path, error);
+	int argc, rc = read_text(options, error);
 
 	if (rc == 0)
 		rc = cut(options, &argc, error);
@@ -184,12 +183,11 @@ int
 nyx_options_read(
     struct nyx_options *options, const char *dir, struct lf_error *error)
 {
-	char path[4096];
 	int rc;
 
-	snprintf(path, sizeof(path), "%s/" FILE_NAME, dir);
-	rc = take(options, dir, path, error);
-	return rc < 0 ? error_prefix(error, rc, "'%s'", path) : 0;
+	snprintf(options->path, sizeof(options->path), "%s/" FILE_NAME, dir);
+	rc = take(options, dir, error);
+	return rc < 0 ? error_prefix(error, rc, "'%s'", options->path) : 0;
 }
 
 void

@@ -17,7 +17,8 @@
 
 struct nyx_options {
 	struct invocation call; /* points into the rest */
-	char *text;             /* owned: the file, cut into words */
+	char path[4096];        /* of the file */
+	char *text;             /* owned: what is in it, cut into words */
 	char *argv[NYX_WORDS_MAX + 2];
 	char *files[NYX_FILES_MAX]; /* owned: paths through the directory */
 	unsigned file_count;

@@ -89,7 +89,7 @@ bad() {
 options="'$share/options':"
 bad '--covrage block' "$options fuzz: unknown option '--covrage'; did you mean"
 bad '--coverage' "$options fuzz: option '--coverage' needs a value"
-bad '--coverage all' "fuzz: --coverage 'all' is not one of"
+bad '--coverage all' "$options fuzz: --coverage 'all' is not one of"
 bad '--coverage none' "$options --coverage none is not for afl-fuzz -X"
 bad '--coverage block' "block coverage of what?"
 bad '--coverage block\n--range pars' "no symbol 'pars'"

@@ -62,7 +62,7 @@ memory_of() { # PID
 	ipcs -mp | awk -v pid="$1" '$3 == pid { print $1 }'
 }
 
-echo "1..17"
+echo "1..18"
 mkdir "$dir/seeds" "$dir/words"
 # A PNG of one pixel.
 printf '%b' '\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x02\0\0\0\x90wS\xde\0\0\0\x0cIDATx\x9cc\xf8\xcf\xc0\0\0\x03\x01\x01\0\xc9\xfe\x92\xef\0\0\0\0IEND\xaeB`\x82' \
@@ -127,6 +127,16 @@ else
 	grep -q '^0 ok, [1-9][0-9]* crashes, 0 hangs' "$dir/log"
 fi
 result $? "every crash that it saved crashes again"
+
+# A word that only the dictionary has.
+mkdir "$dir/blank"
+printf '0123456789' >"$dir/blank/digits"
+printf 'word="TEST5678!"\n' >"$dir/dictionary"
+AFL_BENCH_UNTIL_CRASH=1 timeout 300 afl-fuzz -D -x "$dir/dictionary" -s 1 \
+	-i "$dir/blank" -o "$dir/words.out" -t 3000 -V 240 -- \
+	"$xlfork" fuzz --program "$programs/bugs.elf" >"$dir/log" 2>&1
+[ -n "$(find "$dir/words.out/default/crashes" -name 'id:*,op:ext_*')" ]
+result $? "afl-fuzz finds a crash by a word of its dictionary (-x)"
 
 printf 'LOOP' >"$dir/loop"
 timeout 60 afl-showmap -t 500 -o "$dir/map" -- "$xlfork" fuzz \
