@@ -3,15 +3,23 @@
 
 LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) \
 	$(top_srcdir)/build-aux/tap-driver.sh
-LOG_COMPILER = $(SHELL) $(top_srcdir)/tests/lib/run-criterion
+LOG_COMPILER = $(test_limit) $(SHELL) $(top_srcdir)/tests/lib/run-criterion
 TEST_EXTENSIONS = .sh
 SH_LOG_DRIVER = $(LOG_DRIVER)
-SH_LOG_COMPILER = bash
+SH_LOG_COMPILER = $(test_limit) bash
 AM_TESTS_ENVIRONMENT = \
 	top_srcdir='$(abs_top_srcdir)' top_builddir='$(abs_top_builddir)'; \
 	export top_srcdir top_builddir;
 EXTRA_DIST += tests/lib/run-criterion tests/lib/summary tests/lib/tap.sh \
 	tests/lib/afl-inside.sh
+
+# No test program lasts longer: far more than any needs on a slow machine.
+test_limit = tests/lib/limit \
+	$${LF_TEST_SECONDS-$$([ -z "$$LF_SOAK$$LF_MATRIX" ] && echo 1800 || echo 36000)}
+check_PROGRAMS += tests/lib/limit
+TESTS += tests/lib/test-limit.sh
+EXTRA_DIST += tests/lib/run-criterion tests/lib/summary tests/lib/tap.sh \
+	tests/lib/test-limit.sh
 
 test_cppflags = $(AM_CPPFLAGS) -I$(top_srcdir)/tests $(CRITERION_CFLAGS) \
 	$(JANSSON_CFLAGS) $(XML_CFLAGS)
