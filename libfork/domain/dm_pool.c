@@ -18,6 +18,7 @@
 
 #include "base/error.h"
 #include "base/sys.h"
+#include "qemu/domain_config_value.h"
 #include "snapshot/snapshot.h"
 
 struct member {
@@ -42,18 +43,11 @@ static int
 arguments_of(const struct lf_domain_config *config, json_t **ret_arguments,
     struct lf_error *error)
 {
-	cleanup_free char *text = NULL;
-	json_t *arguments;
-	int rc = lf_domain_config_to_json(config, &text, error);
+	int rc = domain_config_to_value(config, ret_arguments, error);
 
-	if (rc < 0)
-		return rc;
-	arguments = json_loads(text, 0, NULL);
-	if (arguments == NULL)
-		return error_nomem(error);
-	json_object_del(arguments, "name");
-	*ret_arguments = arguments;
-	return 0;
+	if (rc == 0)
+		json_object_del(*ret_arguments, "name");
+	return rc;
 }
 
 static void

@@ -14,12 +14,11 @@
 #include "domain/kvm.h"
 #include "domain/qemu_domain.h"
 #include "domain/vcpu_stream.h"
+#include "domain/worker.h"
 #include "kvm/vcpu.h"
 #include "memory/delta.h"
 #include "qemu/devfile.h"
 #include "snapshot/snapshot.h"
-
-#define STACK_SIZE (128UL << 10)
 
 DEFINE_CLEANUP(struct lf_snapshot *, lf_snapshot_unref);
 
@@ -27,14 +26,8 @@ struct launch {
 	struct lf_domain *domain;
 	struct vcpu_sections sections;
 	struct ram_run *runs; /* owned */
+	struct worker *past;  /* owned; frees what the domain was; NULL: none */
 };
-
-static void
-launch_done(struct launch *launch)
-{
-	vcpu_sections_done(&launch->sections);
-	free(launch->runs);
-}
 
 /* The vCPUs stand between two instructions: memory does not change any more. */
 static int
@@ -67,11 +60,25 @@ write_states(void *opaque, const struct stream_override **ret,
 	return rc;
 }
 
-static void *
-free_main(void *opaque)
+/* --- the end of what it was --- */
+
+static void
+free_past(void *opaque)
 {
 	kvm_domain_free(opaque);
-	return NULL;
+}
+
+/* A thread that has it to do, and comes up while QEMU is at work. */
+static void
+prepare_aside(void *opaque)
+{
+	struct launch *launch = opaque;
+
+	launch->past = sys.malloc(sizeof(*launch->past));
+	if (launch->past != NULL)
+		worker_init(launch->past, free_past, launch->domain->impl);
+	if (launch->past != NULL && worker_start(launch->past, NULL) < 0)
+		worker_free(take_ptr(launch->past));
 }
 
 /*
@@ -79,17 +86,21 @@ free_main(void *opaque)
  * into a QEMU that waits: nobody has to wait for it.
  */
 static void
-free_aside(struct kvm_domain *kvm, struct qemu_domain *qemu)
+free_aside(struct launch *launch, struct qemu_domain *qemu)
 {
-	pthread_attr_t attr;
+	qemu->past = take_ptr(launch->past);
+	if (qemu->past != NULL)
+		worker_begin_last(qemu->past);
+	else
+		kvm_domain_free(launch->domain->impl);
+}
 
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK_SIZE);
-	qemu->has_past =
-	    sys.pthread_create(&qemu->past, &attr, free_main, kvm) == 0;
-	pthread_attr_destroy(&attr);
-	if (!qemu->has_past)
-		kvm_domain_free(kvm);
+static void
+launch_done(struct launch *launch)
+{
+	worker_free(launch->past);
+	vcpu_sections_done(&launch->sections);
+	free(launch->runs);
 }
 
 int
@@ -99,7 +110,11 @@ kvm_backend_launch(struct lf_domain *domain,
 	cleanup(launch_done) struct launch launch = {.domain = domain};
 	struct kvm_domain *kvm = domain->impl;
 	struct qemu_now now = {
-	    .view = kvm->view, .states = write_states, .opaque = &launch};
+	    .view = kvm->view,
+	    .states = write_states,
+	    .sent = prepare_aside,
+	    .opaque = &launch,
+	};
 	struct qemu_start start = {
 	    .launcher = options->launcher,
 	    .config = options->config,
@@ -128,8 +143,8 @@ kvm_backend_launch(struct lf_domain *domain,
 	if (rc < 0)
 		return rc;
 	kvm_run_done(kvm);
+	free_aside(&launch, qemu);
 	domain->impl = qemu;
 	domain->backend = &domain_backend_qemu;
-	free_aside(kvm, qemu);
 	return 0;
 }

@@ -34,10 +34,8 @@ struct qemu_domain {
 	 * was taken: it gives no second one. A reference; NULL once it runs.
 	 */
 	struct lf_snapshot *stopped_at;
-	bool ended; /* the guest powered off */
-	/* Frees what the domain was before its launch; joined at its end. */
-	bool has_past;
-	pthread_t past;
+	bool ended;          /* the guest powered off */
+	struct worker *past; /* frees what it was before its launch; NULL */
 };
 
 /* One that has nothing but its launcher; NULL is refused. */
@@ -60,10 +58,13 @@ struct qemu_now {
 	size_t run_count;
 	/*
 	 * Finds what is sent in place of sections of the stream; called while
-	 * QEMU reads the memory. The list is the callee's until the start ends.
+	 * QEMU is busy with the memory. The list is the callee's until the
+	 * start ends.
 	 */
 	int (*states)(void *opaque, const struct stream_override **ret,
 	    size_t *ret_count, struct lf_error *error);
+	/* All is sent, and QEMU takes a while for it. */
+	void (*sent)(void *opaque);
 	void *opaque;
 };
 

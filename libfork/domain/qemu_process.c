@@ -18,6 +18,8 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/sys.h"
+#include "domain/worker.h"
+#include "qemu/domain_config_value.h"
 #include "qemu/program.h"
 #include "snapshot/snapshot.h"
 
@@ -35,8 +37,7 @@ qemu_domain_free(struct qemu_domain *domain)
 	lf_snapshot_unref(domain->stopped_at);
 	ram_file_unref(domain->ram);
 	lf_domain_config_free(domain->config);
-	if (domain->has_past)
-		pthread_join(domain->past, NULL);
+	worker_free(domain->past);
 	free(domain);
 }
 
@@ -207,17 +208,14 @@ qemu_start_config(const struct lf_snapshot *snapshot,
     const struct qemu_start *start, struct lf_domain_config **ret_config,
     struct lf_domain_config **ret_parent, struct lf_error *error)
 {
-	cleanup_free char *text = NULL;
 	int rc;
 
 	if (snapshot->configuration == NULL || snapshot->devstate_fd < 0)
 		return error_set(error, EINVAL,
 		    "the snapshot has no device state: only a domain that was "
 		    "booted by QEMU can be forked onto QEMU");
-	text = json_dumps(snapshot->configuration, JSON_COMPACT);
-	if (text == NULL)
-		return error_nomem(error);
-	rc = lf_domain_config_from_json(text, strlen(text), ret_parent, error);
+	rc = domain_config_from_value(
+	    snapshot->configuration, ret_parent, error);
 	if (rc < 0)
 		return error_prefix(error, rc, "the snapshot's configuration");
 	if (start->config == NULL)

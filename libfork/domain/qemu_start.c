@@ -96,18 +96,51 @@ check_run_state(const struct stream *stream, struct lf_error *error)
 	    (int)strnlen(state, text->size < 32 ? text->size : 32), state);
 }
 
+/* What a fork is now is found out when QEMU has something to do. */
+struct states {
+	const struct qemu_now *now; /* NULL: found, or there are none */
+	struct stream_plan *plan;
+	int rc;
+	struct lf_error error;
+};
+
+static void
+find_states(void *opaque)
+{
+	struct states *states = opaque;
+	const struct qemu_now *now = take_ptr(states->now);
+	struct stream_plan *plan = states->plan;
+
+	if (now != NULL)
+		states->rc = now->states(now->opaque, &plan->overrides,
+		    &plan->override_count, &states->error);
+}
+
 /* Through `sock`, which the QEMU waits at. */
 static int
-send_state(int sock, struct stream_plan *plan, const struct qemu_now *now,
-    struct lf_error *error)
+send_state(int sock, const struct stream_plan *given,
+    const struct qemu_now *now, struct lf_error *error)
 {
-	int rc = stream_send_memory(sock, plan, SILENCE_MS, error);
+	struct stream_plan plan = *given;
+	struct states states = {.now = now, .plan = &plan};
+	int rc;
 
+	plan.meanwhile = find_states;
+	plan.opaque = &states;
+	rc = stream_send_memory(sock, &plan, SILENCE_MS, error);
+	if (rc < 0)
+		return rc;
+	/* It took all at once. */
+	find_states(&states);
+	if (states.rc < 0) {
+		if (error != NULL)
+			*error = states.error;
+		return states.rc;
+	}
+	rc = stream_send_devices(sock, &plan, SILENCE_MS, error);
 	if (rc == 0 && now != NULL)
-		rc = now->states(now->opaque, &plan->overrides,
-		    &plan->override_count, error);
-	return rc == 0 ? stream_send_devices(sock, plan, SILENCE_MS, error)
-		       : rc;
+		now->sent(now->opaque);
+	return rc;
 }
 
 static int
@@ -131,7 +164,7 @@ finish_incoming(struct qemu_domain *domain, struct lf_error *error)
 }
 
 static int
-give_state(struct qemu_domain *domain, int sock, struct stream_plan *plan,
+give_state(struct qemu_domain *domain, int sock, const struct stream_plan *plan,
     const struct qemu_now *now, struct lf_error *error)
 {
 	int rc = check_run_state(

@@ -24,6 +24,7 @@
 #include "qemu/cpuid_probe.h"
 #include "qemu/devfile.h"
 #include "qemu/devstate_write.h"
+#include "qemu/domain_config_value.h"
 #include "qemu/timer_section.h"
 
 /* QEMU's own start is the most of it. */
@@ -39,19 +40,6 @@ struct vcpu_import {
 	bool tcg;
 };
 
-static int
-read_config(const struct lf_snapshot *snapshot,
-    struct lf_domain_config **ret_config, struct lf_error *error)
-{
-	cleanup_free char *text =
-	    json_dumps(snapshot->configuration, JSON_COMPACT);
-
-	if (text == NULL)
-		return error_nomem(error);
-	return lf_domain_config_from_json(
-	    text, strlen(text), ret_config, error);
-}
-
 static uint8_t
 phys_bits_of(const struct cpu_cpuid *cpuid)
 {
@@ -61,10 +49,15 @@ phys_bits_of(const struct cpu_cpuid *cpuid)
 	return entry != NULL ? (uint8_t)entry->eax : 0;
 }
 
+/* Of a snapshot that has a configuration. */
 static bool
-is_tcg(const struct lf_domain_config *config)
+is_tcg(const struct lf_snapshot *snapshot)
 {
-	return config->accelerator == LF_ACCELERATOR_TCG;
+	const char *name = json_string_value(
+	    json_object_get(snapshot->configuration, "accelerator"));
+
+	return name != NULL &&
+	       strcmp(name, lf_accelerator_name(LF_ACCELERATOR_TCG)) == 0;
 }
 
 /*
@@ -140,10 +133,11 @@ vcpu_import_begin(struct lf_snapshot *snapshot, const struct kvm_device *device,
 	if (import == NULL)
 		return error_nomem(error);
 	import->snapshot = snapshot;
-	rc = read_config(snapshot, &import->config, error);
+	rc = domain_config_from_value(
+	    snapshot->configuration, &import->config, error);
 	if (rc < 0)
 		return rc;
-	import->tcg = is_tcg(import->config);
+	import->tcg = is_tcg(snapshot);
 	rc = snapshot_devstate(snapshot, &import->devstate, error);
 	if (rc == 0)
 		rc = cpuid_probe_run(launcher, import->config, PROBE_TIMEOUT_MS,
@@ -315,29 +309,21 @@ check_devices(const struct devfile *own, const struct devfile *given,
 }
 
 /* What is in the device sections of `snapshot`, a fork of `ancestor`. */
-static int
-read_parts(const struct lf_snapshot *snapshot,
+static struct devstate_parts
+find_parts(const struct lf_snapshot *snapshot,
     const struct lf_snapshot *ancestor, const struct kvm_device *device,
-    const struct devfile *own, const struct devfile *given,
-    struct devstate_parts *ret_parts, struct lf_error *error)
+    const struct devfile *own, const struct devfile *given)
 {
-	struct lf_domain_config *config = NULL;
-	int rc = read_config(ancestor, &config, error);
-
-	if (rc < 0)
-		return rc;
-	*ret_parts = (struct devstate_parts){
+	return (struct devstate_parts){
 	    .base = own->stream,
 	    .devices = given != NULL ? given->stream : NULL,
-	    .tcg = is_tcg(config),
+	    .tcg = is_tcg(ancestor),
 	    .vcpu_count = snapshot->vcpu_count,
 	    .vcpus = snapshot->vcpus,
 	    .chips = snapshot->chips,
 	    .cpuid = &device->cpuid,
 	    .phys_bits = phys_bits_of(snapshot->cpuid),
 	};
-	lf_domain_config_free(config);
-	return 0;
 }
 
 int
@@ -352,11 +338,10 @@ vcpu_export(struct lf_snapshot *snapshot, struct lf_snapshot *ancestor,
 	if (ancestor->devstate_fd < 0 || ancestor->configuration == NULL)
 		return 0;
 	rc = snapshot_devstate(ancestor, &own, error);
-	if (rc == 0)
-		rc = read_parts(
-		    snapshot, ancestor, device, own, NULL, &parts, error);
-	if (rc == 0)
-		rc = devstate_write(&parts, &fd, &len, error);
+	if (rc < 0)
+		return rc;
+	parts = find_parts(snapshot, ancestor, device, own, NULL);
+	rc = devstate_write(&parts, &fd, &len, error);
 	if (rc < 0)
 		return rc;
 	close_fd(snapshot->devstate_fd);
@@ -397,11 +382,8 @@ vcpu_sections_write(struct vcpu_sections *sections,
     const struct lf_snapshot *states, struct lf_snapshot *ancestor,
     const struct kvm_device *device, struct lf_error *error)
 {
-	struct devstate_parts parts;
-	int rc = read_parts(states, ancestor, device, sections->own,
-	    sections->given, &parts, error);
+	struct devstate_parts parts = find_parts(
+	    states, ancestor, device, sections->own, sections->given);
 
-	return rc < 0
-		   ? rc
-		   : devstate_sections_make(&parts, &sections->written, error);
+	return devstate_sections_make(&parts, &sections->written, error);
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "domain/worker.h"
 
+#include <stdlib.h>
+
 #include "base/error.h"
 #include "base/sys.h"
 
@@ -36,11 +38,14 @@ worker_main(void *opaque)
 	return NULL;
 }
 
-static int
-start_thread(struct worker *worker, struct lf_error *error)
+int
+worker_start(struct worker *worker, struct lf_error *error)
 {
 	pthread_attr_t attr;
 	int r;
+
+	if (worker->started)
+		return 0;
 
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, STACK_BYTES);
@@ -52,20 +57,30 @@ start_thread(struct worker *worker, struct lf_error *error)
 	return 0;
 }
 
+static void
+begin(struct worker *worker, bool last)
+{
+	pthread_mutex_lock(&worker->lock);
+	worker->busy = true;
+	worker->quit = last;
+	pthread_cond_broadcast(&worker->changed);
+	pthread_mutex_unlock(&worker->lock);
+}
+
 int
 worker_begin(struct worker *worker, struct lf_error *error)
 {
-	if (!worker->started) {
-		int rc = start_thread(worker, error);
+	int rc = worker_start(worker, error);
 
-		if (rc < 0)
-			return rc;
-	}
-	pthread_mutex_lock(&worker->lock);
-	worker->busy = true;
-	pthread_cond_broadcast(&worker->changed);
-	pthread_mutex_unlock(&worker->lock);
-	return 0;
+	if (rc == 0)
+		begin(worker, false);
+	return rc;
+}
+
+void
+worker_begin_last(struct worker *worker)
+{
+	begin(worker, true);
 }
 
 void
@@ -91,4 +106,13 @@ worker_done(struct worker *worker)
 	}
 	pthread_cond_destroy(&worker->changed);
 	pthread_mutex_destroy(&worker->lock);
+}
+
+void
+worker_free(struct worker *worker)
+{
+	if (worker == NULL)
+		return;
+	worker_done(worker);
+	free(worker);
 }

@@ -31,6 +31,9 @@ struct worker {
 /* Starts no thread yet. `fn` is what the thread does with `opaque`. */
 void worker_init(struct worker *worker, worker_fn *fn, void *opaque);
 
+/* Starts the thread ahead of its first task. */
+int worker_start(struct worker *worker, struct lf_error *error);
+
 /*
  * Begins the task; the one before must have been waited for. An error is that
  * the thread cannot be started: nothing was begun then, and it can be tried
@@ -38,10 +41,16 @@ void worker_init(struct worker *worker, worker_fn *fn, void *opaque);
  */
 int worker_begin(struct worker *worker, struct lf_error *error);
 
+/* Begins the last one, with whose end the thread, which is there, ends, too. */
+void worker_begin_last(struct worker *worker);
+
 /* Returns when the task has ended; at once if none was begun. */
 void worker_wait(struct worker *worker);
 
 /* Waits for the task, ends the thread. One of zeros is left alone. */
 void worker_done(struct worker *worker);
+
+/* The same for one that was allocated, and frees it. NULL is allowed. */
+void worker_free(struct worker *worker);
 
 #endif

@@ -17,6 +17,7 @@
 #include "base/sys.h"
 #include "base/writer.h"
 #include "qemu/domain_config_table.h"
+#include "qemu/domain_config_value.h"
 
 DEFINE_CLEANUP(json_t *, json_decref);
 DEFINE_CLEANUP(struct lf_domain_config *, lf_domain_config_free);
@@ -110,6 +111,21 @@ append(const char *bytes, size_t len, void *opaque)
 	return 0;
 }
 
+int
+domain_config_to_value(const struct lf_domain_config *config,
+    json_t **ret_value, struct lf_error *error)
+{
+	json_t *value = type_to_json(&config_type, config);
+
+	/* The other reason that jansson knows: bytes that are not UTF-8. */
+	if (value == NULL && lf_domain_config_check(config, error) < 0)
+		return -EINVAL;
+	if (value == NULL)
+		return error_nomem(error);
+	*ret_value = value;
+	return 0;
+}
+
 /*
  * Into a writer, which remembers what it lost: jansson 2.14's json_dumps()
  * drops a member's name when it is out of memory, and goes on.
@@ -118,15 +134,13 @@ int
 lf_domain_config_to_json(const struct lf_domain_config *config, char **ret_text,
     struct lf_error *error)
 {
-	cleanup_json json_t *json = type_to_json(&config_type, config);
+	cleanup_json json_t *json = NULL;
 	cleanup(writer_done) struct writer w = {0};
-	int rc = -1;
+	int rc = domain_config_to_value(config, &json, error);
 
-	if (json != NULL)
-		rc = json_dump_callback(json, append, &w, JSON_COMPACT);
-	/* The other reason that jansson knows: bytes that are not UTF-8. */
-	if (rc < 0 && lf_domain_config_check(config, error) < 0)
-		return -EINVAL;
+	if (rc < 0)
+		return rc;
+	rc = json_dump_callback(json, append, &w, JSON_COMPACT);
 	writer_u8(&w, '\0');
 	if (rc < 0 || writer_status(&w, NULL) < 0)
 		return error_nomem(error);
@@ -327,13 +341,29 @@ type_from_json(const struct config_type *type, const struct config_place *up,
 }
 
 int
+domain_config_from_value(const json_t *value,
+    struct lf_domain_config **ret_config, struct lf_error *error)
+{
+	cleanup_config struct lf_domain_config *config = lf_domain_config_new();
+	int rc;
+
+	if (config == NULL)
+		return error_nomem(error);
+	rc = type_from_json(&config_type, NULL, value, config, error);
+	if (rc == 0)
+		rc = lf_domain_config_check(config, error);
+	if (rc < 0)
+		return rc;
+	*ret_config = take_ptr(config);
+	return 0;
+}
+
+int
 lf_domain_config_from_json(const char *text, size_t len,
     struct lf_domain_config **ret_config, struct lf_error *error)
 {
-	cleanup_config struct lf_domain_config *config = NULL;
 	cleanup_json json_t *json = NULL;
 	json_error_t json_error;
-	int rc;
 
 	if (len > JSON_LEN_MAX)
 		return error_set(error, EINVAL,
@@ -347,15 +377,5 @@ lf_domain_config_from_json(const char *text, size_t len,
 		return error_set(error, EINVAL,
 		    "not a configuration in JSON: line %d: %s", json_error.line,
 		    json_error.text);
-	config = lf_domain_config_new();
-	if (config == NULL)
-		return error_nomem(error);
-	rc = type_from_json(&config_type, NULL, json, config, error);
-	if (rc < 0)
-		return rc;
-	rc = lf_domain_config_check(config, error);
-	if (rc < 0)
-		return rc;
-	*ret_config = take_ptr(config);
-	return 0;
+	return domain_config_from_value(json, ret_config, error);
 }

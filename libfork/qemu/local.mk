@@ -13,7 +13,8 @@ libfork_sources += \
 	libfork/qemu/domain_config_fork.c \
 	libfork/qemu/domain_config_json.c \
 	libfork/qemu/domain_config_table.c \
-	libfork/qemu/domain_config_table.h
+	libfork/qemu/domain_config_table.h \
+	libfork/qemu/domain_config_value.h
 
 # Talking to a QEMU that runs.
 libfork_sources += \

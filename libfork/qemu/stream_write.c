@@ -18,8 +18,12 @@
 #include "base/sys.h"
 #include "base/writer.h"
 
-#define CHUNK_BYTES RAM_RUN_BYTES
-#define FLUSH_BYTES (256 * 1024)
+/*
+ * The receiver begins when the first bytes are there, and the allocator gives
+ * buffers of this size again and again without asking the kernel.
+ */
+#define CHUNK_BYTES (32 * 1024)
+#define FLUSH_BYTES (16 * 1024)
 #define PIECE_BYTES (64 * 1024)
 
 struct sender {
@@ -27,8 +31,10 @@ struct sender {
 	int timeout_ms;
 	struct writer w;
 	uint64_t sent;
-	uint8_t *chunk;                /* CHUNK_BYTES of guest memory */
-	const struct ram_block *block; /* of the last page record */
+	uint8_t *chunk;                  /* CHUNK_BYTES of guest memory */
+	const struct ram_block *block;   /* of the last page record */
+	void (*meanwhile)(void *opaque); /* NULL: was called, or is not there */
+	void *opaque;
 };
 
 static int
@@ -37,6 +43,12 @@ wait_room(struct sender *sender, struct lf_error *error)
 	struct pollfd pfd = {.fd = sender->sock, .events = POLLOUT};
 	int n;
 
+	if (sender->meanwhile != NULL) {
+		void (*meanwhile)(void *) = sender->meanwhile;
+
+		sender->meanwhile = NULL;
+		meanwhile(sender->opaque);
+	}
 	do
 		n = sys.poll(&pfd, 1, sender->timeout_ms);
 	while (n < 0 && errno == EINTR);
@@ -358,7 +370,12 @@ int
 stream_send_memory(int sock, const struct stream_plan *plan, int timeout_ms,
     struct lf_error *error)
 {
-	struct sender sender = {.sock = sock, .timeout_ms = timeout_ms};
+	struct sender sender = {
+	    .sock = sock,
+	    .timeout_ms = timeout_ms,
+	    .meanwhile = plan->meanwhile,
+	    .opaque = plan->opaque,
+	};
 	int rc;
 
 	sender.chunk = sys.malloc(CHUNK_BYTES);

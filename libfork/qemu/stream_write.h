@@ -49,6 +49,12 @@ struct stream_plan {
 	size_t run_count;
 	const struct stream_override *overrides;
 	size_t override_count;
+	/*
+	 * Called at most once, while the receiver is busy with memory: there
+	 * is time for something else then. NULL: nothing to do.
+	 */
+	void (*meanwhile)(void *opaque);
+	void *opaque;
 };
 
 /*
