@@ -65,28 +65,9 @@ writer_bytes(struct writer *w, const void *bytes, size_t len)
 }
 
 void
-writer_zeros(struct writer *w, size_t len)
-{
-	uint8_t *room;
-
-	if (len == 0)
-		return;
-	room = writer_room(w, len);
-	if (room != NULL)
-		memset(room, 0, len);
-}
-
-void
 writer_u8(struct writer *w, uint8_t value)
 {
 	writer_bytes(w, &value, 1);
-}
-
-void
-writer_be16(struct writer *w, uint16_t value)
-{
-	value = htobe16(value);
-	writer_bytes(w, &value, sizeof(value));
 }
 
 void

@@ -32,9 +32,7 @@ void writer_done(struct writer *w);
 void writer_reset(struct writer *w);
 
 void writer_bytes(struct writer *w, const void *bytes, size_t len);
-void writer_zeros(struct writer *w, size_t len);
 void writer_u8(struct writer *w, uint8_t value);
-void writer_be16(struct writer *w, uint16_t value);
 void writer_be32(struct writer *w, uint32_t value);
 void writer_be64(struct writer *w, uint64_t value);
 

@@ -200,12 +200,6 @@ control_client_free(struct control_client *client)
 	free(client);
 }
 
-int
-control_client_fd(const struct control_client *client)
-{
-	return client->channel.sock;
-}
-
 static int
 keep_event(struct control_client *client, json_t *event, struct lf_error *error)
 {

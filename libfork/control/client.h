@@ -29,9 +29,6 @@ int control_client_connect(const char *path, int timeout_ms,
 
 void control_client_free(struct control_client *client);
 
-/* For poll(2): readable when an answer or an event may be there. */
-int control_client_fd(const struct control_client *client);
-
 /* Descriptors to send with a call, and room for those that come back. */
 struct control_fds {
 	const int *send;

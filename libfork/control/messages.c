@@ -205,21 +205,6 @@ const struct control_command control_commands[CONTROL_COMMAND_COUNT] = {
 	"get no more events", "{}"},
 };
 
-/*
- * Every event's data holds id and name. CREATED: state, parent where there is
- * one. STATE: state, reason, access and registers where there are any.
- * LAUNCHED: state; it has a device model now. RENAMED: name is the new one.
- * DESTROYED: reason "destroyed", "poweroff" or "failed".
- */
-const char *const control_events[] = {
-    "DOMAIN_CREATED",
-    "DOMAIN_STATE",
-    "DOMAIN_LAUNCHED",
-    "DOMAIN_RENAMED",
-    "DOMAIN_DESTROYED",
-    NULL,
-};
-
 const struct control_command *
 control_command_find(const char *name)
 {

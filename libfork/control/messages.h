@@ -113,7 +113,6 @@ int control_check_arguments(const char *command,
  * Error classes: what a program can tell apart; the text is for people.
  * An errno without a class of its own is "GenericError", which is -EIO here.
  */
-const char *control_error_class(int code);
 int control_error_code(const char *class_name);
 
 /* Building blocks of what is sent. NULL when out of memory. */
@@ -134,7 +133,12 @@ json_t *control_make_text(const char *text);
 int control_read_answer(
     const json_t *answer, json_t **ret_result, struct lf_error *error);
 
-/* Names of the events that a subscriber gets; NULL ends the list. */
-extern const char *const control_events[];
+/*
+ * What a subscriber is told: DOMAIN_CREATED (data: state, parent where there is
+ * one), DOMAIN_STATE (state; reason, access and registers where there are any),
+ * DOMAIN_LAUNCHED (state; it has a device model now), DOMAIN_RENAMED (name is
+ * the new one), DOMAIN_DESTROYED (reason "destroyed", "poweroff" or "failed").
+ * The data of each holds id and name.
+ */
 
 #endif

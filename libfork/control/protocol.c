@@ -70,8 +70,8 @@ control_state_parse(const char *name)
 	return 0;
 }
 
-const char *
-control_error_class(int code)
+static const char *
+error_class(int code)
 {
 	size_t i;
 
@@ -219,8 +219,8 @@ json_t *
 control_make_error(const struct lf_error *error, const json_t *id)
 {
 	return json_pack("{s:{s:s, s:o}, s:O*}", "error", "class",
-	    control_error_class(error->code), "desc",
-	    control_make_text(error->message), "id", id);
+	    error_class(error->code), "desc", control_make_text(error->message),
+	    "id", id);
 }
 
 json_t *

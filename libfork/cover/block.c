@@ -39,7 +39,6 @@ struct cover_block_watch {
 	uint32_t *block_of; /* by probe; BLOCKS_NONE */
 	size_t probe_count;
 	uint8_t *seen; /* by block */
-	size_t unprobed;
 
 	bool news;    /* this run hit a block that was not seen before */
 	bool tracing; /* this run is made once more */
@@ -90,14 +89,11 @@ add_probes(struct cover_block_watch *watch, struct lf_domain *domain,
 		const struct cover_block *block = blocks_get(watch->blocks, i);
 
 		watch->probe_of[i] = NO_PROBE;
-		if (block->end - block->start < len) {
-			watch->unprobed++;
+		if (block->end - block->start < len)
 			continue;
-		}
 		rc = probes_add(
 		    watch->probes->set, &space, block->start, true, error);
 		if (rc == -EXDEV || rc == -EEXIST) {
-			watch->unprobed++;
 			rc = 0;
 			continue;
 		}
@@ -307,12 +303,6 @@ const uint8_t *
 cover_block_seen(const struct cover *cover)
 {
 	return ((const struct cover_block_watch *)cover)->seen;
-}
-
-size_t
-cover_block_unprobed(const struct cover *cover)
-{
-	return ((const struct cover_block_watch *)cover)->unprobed;
 }
 
 bool

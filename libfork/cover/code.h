@@ -63,8 +63,7 @@ int cover_edge_new(const struct cover_code *code, struct cover_probes *probes,
  */
 const struct blocks *cover_block_blocks(const struct cover *cover);
 const uint8_t *cover_block_seen(const struct cover *cover);
-/* Blocks that are shorter than a probe, or have one across a page. */
-size_t cover_block_unprobed(const struct cover *cover);
+/* False: it is shorter than a probe, or would have one across a page. */
 bool cover_block_probed(const struct cover *cover, size_t block);
 const struct blocks *cover_edge_blocks(const struct cover *cover);
 const uint8_t *cover_edge_seen(const struct cover *cover);

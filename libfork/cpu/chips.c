@@ -107,29 +107,13 @@ cpu_chip_title(enum cpu_chip_index index)
 	return chips_[index].title;
 }
 
-uint64_t
-cpu_chip_field_get(
-    const struct cpu_chips *chips, const struct cpu_chip_field *field)
+static uint64_t
+field_get(const struct cpu_chips *chips, const struct cpu_chip_field *field)
 {
 	uint64_t value = 0;
 
 	memcpy(&value, (const char *)chips + field->offset, field->size);
 	return value;
-}
-
-void
-cpu_chips_copy(
-    struct cpu_chips *to, const struct cpu_chips *from, uint32_t mask)
-{
-	unsigned i;
-
-	mask &= from->chips;
-	for (i = 0; i < CPU_CHIP_COUNT; i++)
-		if (mask & (1U << i))
-			memcpy((char *)to + chips_[i].offset,
-			    (const char *)from + chips_[i].offset,
-			    chips_[i].size);
-	to->chips |= mask;
 }
 
 static bool
@@ -203,8 +187,8 @@ compare_field(const struct cpu_chip_field *field,
     const struct cpu_chips *wanted, const struct cpu_chips *found,
     struct lf_error *error)
 {
-	uint64_t a = cpu_chip_field_get(wanted, field);
-	uint64_t b = cpu_chip_field_get(found, field);
+	uint64_t a = field_get(wanted, field);
+	uint64_t b = field_get(found, field);
 
 	if (((a ^ b) & meaning(field, wanted)) == 0)
 		return 0;

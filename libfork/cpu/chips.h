@@ -124,16 +124,9 @@ struct cpu_chip_field {
 extern const struct cpu_chip_field cpu_chip_fields[];
 extern const size_t cpu_chip_field_count;
 
-uint64_t cpu_chip_field_get(
-    const struct cpu_chips *chips, const struct cpu_chip_field *field);
-
 /* "pic" is a chip's name, "interrupt controllers (PIC)" its title. */
 const char *cpu_chip_name(enum cpu_chip_index index);
 const char *cpu_chip_title(enum cpu_chip_index index);
-
-/* Copies the `mask` of chips that `from` holds. */
-void cpu_chips_copy(
-    struct cpu_chips *to, const struct cpu_chips *from, uint32_t mask);
 
 /* Vectors that a PIT raises in a LAPIC by itself, through the IOAPIC. */
 #define CPU_PIT_VECTORS 2

@@ -15,10 +15,9 @@
 
 #include "base/error.h"
 #include "base/sys.h"
-#include "insn/capstone.h"
 
-int
-insn_open(enum insn_mode mode, size_t *ret_handle, struct lf_error *error)
+static int
+open_capstone(enum insn_mode mode, size_t *ret_handle, struct lf_error *error)
 {
 	static const cs_mode modes[] = {
 	    [INSN_16] = CS_MODE_16,
@@ -302,8 +301,8 @@ fill_flow(struct insn *insn, csh handle, const cs_insn *cs)
 	}
 }
 
-int
-insn_decode_with(size_t handle, const uint8_t *bytes, size_t len, uint64_t pc,
+static int
+decode_with(size_t handle, const uint8_t *bytes, size_t len, uint64_t pc,
     struct insn *ret, struct lf_error *error)
 {
 	cs_insn *cs;
@@ -334,11 +333,11 @@ insn_decode(enum insn_mode mode, const uint8_t *bytes, size_t len, uint64_t pc,
     struct insn *ret, struct lf_error *error)
 {
 	size_t handle;
-	int rc = insn_open(mode, &handle, error);
+	int rc = open_capstone(mode, &handle, error);
 
 	if (rc < 0)
 		return rc;
-	rc = insn_decode_with(handle, bytes, len, pc, ret, error);
+	rc = decode_with(handle, bytes, len, pc, ret, error);
 	cs_close(&handle);
 	return rc;
 }
@@ -349,7 +348,7 @@ insn_text(enum insn_mode mode, const uint8_t *bytes, size_t len, uint64_t pc,
 {
 	size_t handle, count;
 	cs_insn *cs;
-	int rc = insn_open(mode, &handle, error);
+	int rc = open_capstone(mode, &handle, error);
 
 	if (rc < 0)
 		return rc;
@@ -379,7 +378,7 @@ insn_decoder_new(struct insn_decoder **ret, struct lf_error *error)
 
 	if (decoder == NULL)
 		return error_nomem(error);
-	rc = insn_open(INSN_64, &decoder->handle, error);
+	rc = open_capstone(INSN_64, &decoder->handle, error);
 	if (rc < 0) {
 		free(decoder);
 		return rc;
@@ -401,5 +400,5 @@ int
 insn_decoder_decode(struct insn_decoder *decoder, const uint8_t *bytes,
     size_t len, uint64_t pc, struct insn *ret)
 {
-	return insn_decode_with(decoder->handle, bytes, len, pc, ret, NULL);
+	return decode_with(decoder->handle, bytes, len, pc, ret, NULL);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * x86 instructions: length, what they do to memory and ports, disassembly,
- * basic blocks. The only room that knows capstone. Bytes come from guests:
+ * x86 instructions: length, what they do to memory and ports, where they go,
+ * disassembly. The only room that knows capstone. Bytes come from guests:
  * whatever they are, the answer is an instruction or "not one".
  */
 #ifndef INSN_INSN_H
@@ -145,22 +145,5 @@ int insn_decoder_decode(struct insn_decoder *decoder, const uint8_t *bytes,
 /* "out dx, al" into `text`. Returns the instruction's length, or -EBADMSG. */
 int insn_text(enum insn_mode mode, const uint8_t *bytes, size_t len,
     uint64_t pc, char *text, size_t text_len, struct lf_error *error);
-
-/* A run of instructions that is entered at its start only and left at its end.
- */
-struct insn_block {
-	uint64_t start;
-	uint32_t len;
-	uint32_t insns;
-};
-
-/*
- * Cuts `len` bytes of code at `pc` into basic blocks, in order of addresses.
- * Calls do not end a block. Bytes that are no instruction end one, and the
- * search goes on behind them. `*ret_blocks` is the caller's to free.
- */
-int insn_blocks(enum insn_mode mode, const uint8_t *bytes, size_t len,
-    uint64_t pc, struct insn_block **ret_blocks, size_t *ret_count,
-    struct lf_error *error);
 
 #endif

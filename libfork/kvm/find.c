@@ -29,8 +29,8 @@ struct search {
 	unsigned at_len;
 };
 
-enum insn_mode
-find_mode(const struct cpu_sregs *sregs)
+static enum insn_mode
+mode_of(const struct cpu_sregs *sregs)
 {
 	if ((sregs->efer & EFER_LMA) && sregs->cs.l)
 		return INSN_64;
@@ -434,7 +434,7 @@ find_access(struct vcpu *vcpu, const struct cpu_sregs *sregs, struct find *ret,
 	    .vcpu = vcpu,
 	    .sregs = sregs,
 	    .access = &vcpu->access,
-	    .mode = find_mode(sregs),
+	    .mode = mode_of(sregs),
 	};
 	uint64_t linear;
 	int rc = vcpu_peek_regs(vcpu, &search.now, error);

@@ -30,7 +30,4 @@ int find_access(struct vcpu *vcpu, const struct cpu_sregs *sregs,
 /* An address register as the instruction uses it: its low bytes. */
 uint64_t find_address(const struct insn *insn, uint64_t reg);
 
-/* The decoding mode of the code segment. */
-enum insn_mode find_mode(const struct cpu_sregs *sregs);
-
 #endif

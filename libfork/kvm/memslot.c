@@ -76,18 +76,6 @@ vm_set_memslot(
 	return 0;
 }
 
-unsigned
-vm_memslot_count(const struct vm *vm)
-{
-	return vm->slot_count;
-}
-
-const struct vm_memslot *
-vm_memslot(const struct vm *vm, unsigned index)
-{
-	return index < vm->slot_count ? &vm->slots[index] : NULL;
-}
-
 void *
 vm_memory(
     const struct vm *vm, uint64_t gpa, uint64_t *ret_len, uint32_t *ret_flags)

@@ -299,12 +299,6 @@ vcpu_index(const struct vcpu *vcpu)
 	return vcpu->index;
 }
 
-uint32_t
-vcpu_apic_id(const struct vcpu *vcpu)
-{
-	return vcpu->apic_id;
-}
-
 struct vm *
 vcpu_vm(const struct vcpu *vcpu)
 {

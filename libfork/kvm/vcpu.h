@@ -122,7 +122,6 @@ int vcpu_set_debug(
 void vcpu_allow_ports(struct vcpu *vcpu);
 
 unsigned vcpu_index(const struct vcpu *vcpu);
-uint32_t vcpu_apic_id(const struct vcpu *vcpu);
 struct vm *vcpu_vm(const struct vcpu *vcpu);
 
 struct vcpu_counters {

@@ -87,10 +87,6 @@ struct vm_memslot {
 int vm_set_memslot(
     struct vm *vm, const struct vm_memslot *slot, struct lf_error *error);
 
-/* The slots there are, in the order in which they came. */
-unsigned vm_memslot_count(const struct vm *vm);
-const struct vm_memslot *vm_memslot(const struct vm *vm, unsigned index);
-
 /*
  * The memory behind a guest-physical address, with the bytes that follow it
  * in the same slot in `*ret_len`; NULL when there is none.

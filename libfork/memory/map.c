@@ -131,24 +131,6 @@ memory_map_find(const struct memory_map *map, uint64_t gpa)
 	return gpa - range->gpa < range->length ? range : NULL;
 }
 
-const struct memory_range *
-memory_map_find_offset(const struct memory_map *map, uint32_t file,
-    uint64_t offset, uint64_t *ret_gpa)
-{
-	size_t i;
-
-	for (i = 0; i < map->count; i++) {
-		const struct memory_range *range = &map->ranges[i];
-
-		if (range->file == file && offset >= range->offset &&
-		    offset - range->offset < range->length) {
-			*ret_gpa = range->gpa + (offset - range->offset);
-			return range;
-		}
-	}
-	return NULL;
-}
-
 uint64_t
 memory_map_bytes(const struct memory_map *map)
 {

@@ -62,13 +62,6 @@ int memory_map_copy(struct memory_map *to, const struct memory_map *from,
 const struct memory_range *memory_map_find(
     const struct memory_map *map, uint64_t gpa);
 
-/*
- * The first range that shows byte `offset` of `file` and, in `*ret_gpa`,
- * where; NULL when none does.
- */
-const struct memory_range *memory_map_find_offset(const struct memory_map *map,
-    uint32_t file, uint64_t offset, uint64_t *ret_gpa);
-
 /* Bytes of all ranges. */
 uint64_t memory_map_bytes(const struct memory_map *map);
 

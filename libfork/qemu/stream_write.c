@@ -402,12 +402,3 @@ stream_send_devices(int sock, const struct stream_plan *plan, int timeout_ms,
 	writer_done(&sender.w);
 	return rc;
 }
-
-int
-stream_send(int sock, const struct stream_plan *plan, int timeout_ms,
-    struct lf_error *error)
-{
-	int rc = stream_send_memory(sock, plan, timeout_ms, error);
-
-	return rc < 0 ? rc : stream_send_devices(sock, plan, timeout_ms, error);
-}

@@ -58,16 +58,10 @@ struct stream_plan {
 };
 
 /*
- * Sends the stream to a socket. -EPIPE: the receiver closed it, and knows why.
- * -ETIMEDOUT: it took nothing for `timeout_ms`.
- */
-int stream_send(int sock, const struct stream_plan *plan, int timeout_ms,
-    struct lf_error *error);
-
-/*
- * The same in two steps: all up to the end of the memory, and the rest. In
- * between the receiver has something to do; `devices` and `overrides` may be
- * filled in meanwhile.
+ * Sends the stream to a socket in two steps: all up to the end of the memory,
+ * and the rest. In between the receiver has something to do; `devices` and
+ * `overrides` may be filled in meanwhile. -EPIPE: the receiver closed the
+ * socket, and knows why. -ETIMEDOUT: it took nothing for `timeout_ms`.
  */
 int stream_send_memory(int sock, const struct stream_plan *plan, int timeout_ms,
     struct lf_error *error);

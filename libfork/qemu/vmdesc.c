@@ -52,8 +52,9 @@ vmdesc_free(struct vmdesc *vmdesc)
 	free(vmdesc);
 }
 
-uint32_t
-vmdesc_subsection_header(const struct vmdesc_node *subsection)
+/* Bytes before the first field of a subsection. */
+static uint32_t
+subsection_header(const struct vmdesc_node *subsection)
 {
 	return 1 + 1 + (uint32_t)strlen(subsection->name) + 4;
 }
@@ -196,7 +197,7 @@ parse_subsection(struct parser *p, const json_t *object, uint32_t *at,
 	if (rc < 0)
 		return rc;
 	node->version = (uint32_t)version;
-	rc = parse_nodes(p, object, vmdesc_subsection_header(node), depth + 1,
+	rc = parse_nodes(p, object, subsection_header(node), depth + 1,
 	    &node->nodes, &node->node_count, &end, error);
 	if (rc < 0)
 		return rc;

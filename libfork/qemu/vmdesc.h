@@ -64,9 +64,6 @@ int vmdesc_parse(const void *text, size_t len, struct vmdesc **ret_vmdesc,
 void vmdesc_free(struct vmdesc *vmdesc);
 DEFINE_CLEANUP(struct vmdesc *, vmdesc_free);
 
-/* Bytes before the first field of a subsection. */
-uint32_t vmdesc_subsection_header(const struct vmdesc_node *subsection);
-
 /* The child of that name; index -1: the first one. NULL when there is none. */
 const struct vmdesc_node *vmdesc_find(const struct vmdesc_node *nodes,
     uint32_t node_count, const char *name, int32_t index);

@@ -331,7 +331,6 @@ Test(memslot, memory_is_read_and_written_across_slots_and_holes_refused)
 	slot.id = 7;
 	slot.length = 0;
 	cr_assert_eq(vm_set_memslot(micro.vm, &slot, &error), 0);
-	cr_assert_eq(vm_memslot_count(micro.vm), 1);
 	munmap(slot.memory, 8192);
 	microvm_done(&micro);
 }

@@ -91,7 +91,7 @@ calls() {
 		[ -n "$pairs" ] || echo "no objects in $top_builddir/$1"
 		tsort <<<"$pairs" 2>&1 >/dev/null || true)"
 }
-for room in memory cpu insn kvm qemu snapshot domain vmi cover fuzz; do
+for room in memory cpu kvm qemu snapshot domain vmi cover fuzz; do
 	calls libfork/$room libcore
 done
 for room in base config control; do

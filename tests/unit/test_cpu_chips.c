@@ -96,10 +96,9 @@ Test(cpu_chips, pins_that_a_running_pit_raises_are_not_compared)
 Test(cpu_chips, one_that_only_one_side_has_is_a_difference)
 {
 	const struct cpu_chips wanted = example();
-	struct cpu_chips found = {0};
+	struct cpu_chips found = wanted;
 
-	cpu_chips_copy(&found, &wanted, CPU_CHIP_PIC | CPU_CHIP_IOAPIC);
-	cr_assert_eq(found.chips, CPU_CHIP_PIC | CPU_CHIP_IOAPIC);
+	found.chips = CPU_CHIP_PIC | CPU_CHIP_IOAPIC;
 	cr_assert_eq(
 	    cpu_chips_compare(&wanted, &found, found.chips, &error), 0);
 	cr_assert_eq(

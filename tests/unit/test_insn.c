@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * insn/: what instructions are and do, their text, basic blocks.
+ * insn/: what instructions are and do, their text.
  */
 #include <config.h>
 
 #include <criterion/criterion.h>
 #include <errno.h>
-#include <stdlib.h>
 
 #include "insn/insn.h"
-#include "lib/fault.h"
 
 #define BYTES(...) {__VA_ARGS__}, sizeof((uint8_t[]){__VA_ARGS__})
 
@@ -109,51 +107,4 @@ Test(insn, text_is_intels)
 	cr_assert_eq(
 	    insn_text(INSN_64, jump, 2, 0x1000, text, sizeof(text), NULL), 2);
 	cr_assert_str_eq(text, "jmp 0x1000");
-}
-
-/*
- *	1000: test eax, eax
- *	1002: je 1006
- *	1004: inc eax
- *	1006: call 1006		; does not end a block
- *	100b: ret
- *	100c: (bad)
- *	100d: nop; hlt
- */
-static const uint8_t code[] = {0x85, 0xc0, 0x74, 0x02, 0xff, 0xc0, 0xe8, 0xfb,
-    0xff, 0xff, 0xff, 0xc3, 0x06, 0x90, 0xf4};
-
-Test(blocks, code_is_cut_where_it_is_entered_and_left)
-{
-	static const struct insn_block wanted[] = {
-	    {0x1000, 4, 2}, {0x1004, 2, 1}, {0x1006, 6, 2}, {0x100d, 2, 2}};
-	struct insn_block *blocks;
-	size_t count, i;
-
-	cr_assert_eq(insn_blocks(INSN_64, code, sizeof(code), 0x1000, &blocks,
-			 &count, NULL),
-	    0);
-	cr_assert_eq(count, 4);
-	for (i = 0; i < count; i++) {
-		cr_assert_eq(blocks[i].start, wanted[i].start, "%zu", i);
-		cr_assert_eq(blocks[i].len, wanted[i].len, "%zu", i);
-		cr_assert_eq(blocks[i].insns, wanted[i].insns, "%zu", i);
-	}
-	free(blocks);
-}
-
-Test(blocks, no_memory_is_reported)
-{
-	FAULT_LOOP(fault)
-	{
-		struct insn_block *blocks = NULL;
-		struct lf_error error;
-		size_t count;
-		int rc = insn_blocks(INSN_64, code, sizeof(code), 0x1000,
-		    &blocks, &count, &error);
-
-		fault_end(&fault);
-		cr_assert_eq(rc, fault.hit ? -ENOMEM : 0);
-		free(blocks);
-	}
 }

@@ -575,6 +575,15 @@ small_image(const struct stream *stream)
 	return image;
 }
 
+static int
+send_all(int sock, const struct stream_plan *plan, int timeout_ms)
+{
+	int rc = stream_send_memory(sock, plan, timeout_ms, &error);
+
+	return rc < 0 ? rc
+		      : stream_send_devices(sock, plan, timeout_ms, &error);
+}
+
 Test(stream, what_is_sent_has_the_delta_and_what_was_overridden)
 {
 	static const uint8_t state[] = {0, 0, 0, 6};
@@ -605,8 +614,7 @@ Test(stream, what_is_sent_has_the_delta_and_what_was_overridden)
 	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
 	buffer.sock = sv[1];
 	pthread_create(&thread, NULL, drain_main, &buffer);
-	cr_assert_eq(
-	    stream_send(sv[0], &plan, 2000, &error), 0, "%s", error.message);
+	cr_assert_eq(send_all(sv[0], &plan, 2000), 0, "%s", error.message);
 	close(sv[0]);
 	pthread_join(thread, NULL);
 	close(sv[1]);
@@ -632,7 +640,7 @@ Test(stream, what_is_sent_has_the_delta_and_what_was_overridden)
 
 	override.name = "nothing";
 	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
-	cr_assert_eq(stream_send(sv[0], &plan, 2000, &error), -EINVAL);
+	cr_assert_eq(send_all(sv[0], &plan, 2000), -EINVAL);
 	close(sv[0]);
 	close(sv[1]);
 	stream_free(stream);
@@ -657,9 +665,9 @@ Test(stream, a_receiver_that_does_not_read_is_given_up)
 	cr_assert_eq(
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, sv), 0);
 	setsockopt(sv[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-	cr_assert_eq(stream_send(sv[0], &plan, 50, &error), -ETIMEDOUT);
+	cr_assert_eq(send_all(sv[0], &plan, 50), -ETIMEDOUT);
 	close(sv[1]);
-	cr_assert_eq(stream_send(sv[0], &plan, 50, &error), -EPIPE);
+	cr_assert_eq(send_all(sv[0], &plan, 50), -EPIPE);
 	close(sv[0]);
 	stream_free(stream);
 	ram_image_unref(image);
