@@ -130,6 +130,7 @@ block_attach(
 	if (rc < 0)
 		return rc;
 	count = blocks_count(watch->blocks);
+	cover->map_bytes = cover_code_map(cover->map_bytes, count);
 	watch->probe_of = sys.calloc(count, sizeof(*watch->probe_of));
 	watch->hit = sys.calloc(count, sizeof(*watch->hit));
 	watch->seen = sys.calloc(count, 1);

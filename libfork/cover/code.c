@@ -103,3 +103,19 @@ cover_code_find(const struct cover_code *code, struct lf_domain *domain,
 	return blocks_find(
 	    &code->spec, entries, count, &space, ret_blocks, error);
 }
+
+/* Bytes that are used of any map, for as many as AFL's classic one has. */
+#define MAP_USED_MIN (64UL << 10)
+
+/* Branches are about twice as many as blocks; so there is room for either. */
+#define MAP_BYTES_PER_BLOCK 2
+
+size_t
+cover_code_map(size_t given, size_t block_count)
+{
+	size_t used = MAP_USED_MIN;
+
+	while (used < given && used / MAP_BYTES_PER_BLOCK < block_count)
+		used *= 2;
+	return used < given ? used : given;
+}

@@ -39,6 +39,13 @@ int cover_code_find(const struct cover_code *code, struct lf_domain *domain,
     unsigned vcpu, struct blocks **ret_blocks, struct lf_error *error);
 
 /*
+ * How much of a map of `given` bytes is used for so many blocks: what is not
+ * need not be cleared and looked through for each run, and afl-fuzz offers
+ * 8 MiB to who does not say.
+ */
+size_t cover_code_map(size_t given, size_t block_count);
+
+/*
  * Every block costs one exit when it is executed first, for all forks of the
  * set together; then nothing. A run that finds new blocks is made once more
  * (COVER_AGAIN), to have all of its blocks in the map; inputs that did are

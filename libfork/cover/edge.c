@@ -467,6 +467,8 @@ edge_attach(
 		    edge->probes->set, error);
 	if (rc < 0)
 		return rc;
+	cover->map_bytes =
+	    cover_code_map(cover->map_bytes, blocks_count(edge->blocks));
 	edge->seen = sys.calloc(blocks_count(edge->blocks), 1);
 	if (edge->seen == NULL)
 		return error_nomem(error);

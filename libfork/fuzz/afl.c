@@ -22,6 +22,9 @@
 #define ENV_MAP   "__AFL_SHM_ID"
 #define ENV_INPUT "__AFL_SHM_FUZZ_ID"
 
+/* What AFL++ is to look at where nothing is counted: a byte is set in it. */
+#define EMPTY_MAP_BYTES 4096
+
 /* A status as wait(2) gives: killed by a signal. */
 #define STATUS_OK    0
 #define STATUS_CRASH SIGSEGV
@@ -318,7 +321,10 @@ lf_afl_serve(struct lf_afl *afl, struct lf_fuzz *fuzz, const char *input_path,
 	if (afl->once)
 		return run_once(afl, fuzz, input_path, error);
 	signal(SIGPIPE, SIG_IGN);
-	lf_fuzz_map(fuzz, &terms.map_bytes);
+	if (lf_fuzz_map(fuzz, &terms.map_bytes) == NULL)
+		terms.map_bytes = afl->map_bytes < EMPTY_MAP_BYTES
+				      ? afl->map_bytes
+				      : EMPTY_MAP_BYTES;
 	rc = afl_child_start(&afl->child, fuzz, AFL_CONTROL_FD, error);
 	afl->introduced = rc == 0;
 	if (rc == 0)

@@ -28,7 +28,7 @@ covered() {
 	sed -nE 's/^covered +([0-9]+) .*/\1/p' "$dir/log"
 }
 
-echo "1..11"
+echo "1..12"
 mkdir "$dir/in"
 printf 'words' >"$dir/in/plain"
 printf 'TEST5678!' >"$dir/in/test"
@@ -85,6 +85,7 @@ result $? "a function that is not there is one line and status 1"
 
 if ! command -v afl-fuzz >/dev/null; then
 	echo "ok 11 # SKIP no AFL++ (package afl++)"
+	echo "ok 12 # SKIP no AFL++ (package afl++)"
 else
 	export AFL_NO_UI=1 AFL_SKIP_CPUFREQ=1 AFL_NO_AFFINITY=1 AFL_ALLOW_TMP=1
 	export AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES=1
@@ -101,5 +102,12 @@ else
 		grep -q 'Crash: harness' "$dir"/out/default/reports/*.txt \
 			2>>"$dir/log"
 	result $? "afl-fuzz with block coverage: stable, and reports of crashes"
+	# Not its 8 MiB, which it would clear and look through for each run.
+	grep -qa 'Target map size: 65536' "$dir/log" &&
+		timeout 100 afl-fuzz -i "$dir/seeds" -o "$dir/blind" -t 3000 \
+			-E 100 -- "$xlfork" fuzz --coverage none \
+			--program "$programs/bugs.elf" >"$dir/log" 2>&1 &&
+		grep -qa 'Target map size: 4096' "$dir/log"
+	result $? "afl-fuzz is told how much of its map is used"
 fi
 exit $failed

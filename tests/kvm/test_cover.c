@@ -373,6 +373,17 @@ make_list(const char *text)
 	return path;
 }
 
+Test(cover, of_a_large_map_so_much_is_used_as_there_are_blocks)
+{
+	cr_assert_eq(cover_code_map(4096, 100000), 4096);
+	cr_assert_eq(cover_code_map(65536, 100000), 65536);
+	cr_assert_eq(cover_code_map(8U << 20, 1), 65536);
+	cr_assert_eq(cover_code_map(8U << 20, 32768), 65536);
+	cr_assert_eq(cover_code_map(8U << 20, 32769), 131072);
+	cr_assert_eq(cover_code_map(100000, 40000), 100000);
+	cr_assert_eq(cover_code_map(8U << 20, SIZE_MAX), 8U << 20);
+}
+
 Test(cover, a_list_of_blocks_is_taken_as_it_is)
 {
 	struct cover_code code = {.symbols = image.symbols};
