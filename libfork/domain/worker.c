@@ -106,6 +106,7 @@ worker_done(struct worker *worker)
 	}
 	pthread_cond_destroy(&worker->changed);
 	pthread_mutex_destroy(&worker->lock);
+	*worker = (struct worker){0};
 }
 
 void

@@ -47,7 +47,10 @@ void worker_begin_last(struct worker *worker);
 /* Returns when the task has ended; at once if none was begun. */
 void worker_wait(struct worker *worker);
 
-/* Waits for the task, ends the thread. One of zeros is left alone. */
+/*
+ * Waits for the task, ends the thread, and leaves zeros. One of zeros is left
+ * alone.
+ */
 void worker_done(struct worker *worker);
 
 /* The same for one that was allocated, and frees it. NULL is allowed. */

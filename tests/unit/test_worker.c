@@ -57,6 +57,25 @@ Test(worker, a_task_under_way_is_ended_before_the_thread)
 	cr_assert_eq(tally.tasks, 1);
 }
 
+/* The second's thread lives, with the C library, where the first's did. */
+Test(worker, one_that_was_ended_can_be_ended_again, .timeout = 60)
+{
+	struct tally first = {0}, second = {0};
+	struct lf_error error;
+
+	worker_init(&first.worker, count, &first);
+	cr_assert_eq(worker_begin(&first.worker, &error), 0);
+	worker_done(&first.worker);
+	worker_init(&second.worker, count, &second);
+	cr_assert_eq(worker_begin(&second.worker, &error), 0);
+	worker_wait(&second.worker);
+	worker_done(&first.worker);
+	cr_assert_eq(worker_begin(&second.worker, &error), 0);
+	worker_done(&second.worker);
+	cr_assert_eq(first.tasks, 1);
+	cr_assert_eq(second.tasks, 2);
+}
+
 Test(worker, a_thread_that_cannot_be_started_can_be_tried_again)
 {
 	struct tally tally = {0};
