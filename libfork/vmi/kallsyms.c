@@ -361,8 +361,12 @@ decode(const struct tokens *tokens, const struct window *w,
 			    "0x%llx",
 			    i, (unsigned long long)(w->gpa + at));
 		else
-			rc = symbols_add(symbols, text + 1, text_len - 1, NULL,
-			    0, address_of(offsets, i), 0, text[0], error);
+			rc = symbols_add(symbols,
+			    &(struct symbol_source){.name = text + 1,
+				.name_len = text_len - 1,
+				.address = address_of(offsets, i),
+				.type = text[0]},
+			    error);
 		at += len;
 	}
 	if (rc == 0)

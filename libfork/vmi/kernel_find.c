@@ -122,8 +122,13 @@ add_modules(struct lf_kernel *kernel, struct lf_error *error)
 		return -ENOMEM;
 	for (i = 0; rc == 0 && i < lf_symbols_count(kernel->symbols); i++) {
 		lf_symbols_get(kernel->symbols, i, &symbol);
-		rc = symbols_add(all, symbol.name, strlen(symbol.name), NULL, 0,
-		    symbol.address, symbol.size, symbol.type, error);
+		rc = symbols_add(all,
+		    &(struct symbol_source){.name = symbol.name,
+			.name_len = strlen(symbol.name),
+			.address = symbol.address,
+			.size = symbol.size,
+			.type = symbol.type},
+		    error);
 	}
 	if (rc == 0) {
 		rc = kernel_add_modules(kernel, all, &why);

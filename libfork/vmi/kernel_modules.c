@@ -121,12 +121,13 @@ add_module(struct lf_kernel *kernel, const struct layout *layout,
 {
 	cleanup_free uint8_t *entries = NULL, *types = NULL;
 	char name[SYMBOL_NAME_MAX], its_name[MODULE_NAME_LEN + 1];
+	struct symbol_source from = {.name = name, .module = its_name};
 	struct table table = {0};
-	size_t len, its_len;
+	size_t len;
 	uint32_t i;
 	int rc;
 
-	its_len = read_string(
+	from.module_len = read_string(
 	    kernel, module + layout->name, its_name, sizeof(its_name));
 	rc = read_table(kernel, layout, module, &table, error);
 	if (rc < 0 || table.count == 0)
@@ -156,10 +157,11 @@ add_module(struct lf_kernel *kernel, const struct layout *layout,
 		 * them out too. */
 		if (len == 0)
 			continue;
-		rc = symbols_add(symbols, name, len, its_name, its_len,
-		    get_le64(entry + offsetof(Elf64_Sym, st_value)),
-		    get_le64(entry + offsetof(Elf64_Sym, st_size)), types[i],
-		    error);
+		from.name_len = len;
+		from.address = get_le64(entry + offsetof(Elf64_Sym, st_value));
+		from.size = get_le64(entry + offsetof(Elf64_Sym, st_size));
+		from.type = (char)types[i];
+		rc = symbols_add(symbols, &from, error);
 	}
 	return rc;
 }

@@ -144,42 +144,43 @@ entries_grow(struct lf_symbols *symbols, struct lf_error *error)
 }
 
 int
-symbols_add(struct lf_symbols *symbols, const char *name, size_t len,
-    const char *module, size_t module_len, uint64_t address, uint64_t size,
-    char type, struct lf_error *error)
+symbols_add(struct lf_symbols *symbols, const struct symbol_source *from,
+    struct lf_error *error)
 {
 	struct entry *entry;
 	const char *last;
 	int rc;
 
-	rc = check_name(symbols, name, len, error);
-	if (rc == 0 && module != NULL)
-		rc = check_name(symbols, module, module_len, error);
+	rc = check_name(symbols, from->name, from->name_len, error);
+	if (rc == 0 && from->module != NULL)
+		rc = check_name(symbols, from->module, from->module_len, error);
 	if (rc == 0)
 		rc = entries_grow(symbols, error);
 	if (rc == 0)
-		rc = pool_grow(symbols, len + module_len + 3, error);
+		rc = pool_grow(
+		    symbols, from->name_len + from->module_len + 3, error);
 	if (rc < 0)
 		return rc;
 	if (symbols->pool_len == 0)
 		pool_put(symbols, "", 0);
 	entry = &symbols->entries[symbols->count];
-	*entry = (struct entry){.address = address,
-	    .size = size,
+	*entry = (struct entry){.address = from->address,
+	    .size = from->size,
 	    .order = symbols->count,
-	    .type = type};
-	if (module != NULL) {
+	    .type = from->type};
+	if (from->module != NULL) {
 		/* A module's symbols come together: its name is kept once. */
 		entry->module =
 		    symbols->count == 0
 			? 0
 			: symbols->entries[symbols->count - 1].module;
 		last = symbols->pool + entry->module;
-		if (strlen(last) != module_len ||
-		    memcmp(last, module, module_len) != 0)
-			entry->module = pool_put(symbols, module, module_len);
+		if (strlen(last) != from->module_len ||
+		    memcmp(last, from->module, from->module_len) != 0)
+			entry->module =
+			    pool_put(symbols, from->module, from->module_len);
 	}
-	entry->name = pool_put(symbols, name, len);
+	entry->name = pool_put(symbols, from->name, from->name_len);
 	symbols->count++;
 	return 0;
 }

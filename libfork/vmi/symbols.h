@@ -18,14 +18,23 @@
 /* An empty table; `name` says in messages where it came from. */
 struct lf_symbols *symbols_new(const char *name, struct lf_error *error);
 
+/* Names need no NUL at their end. */
+struct symbol_source {
+	const char *name;
+	size_t name_len;
+	const char *module; /* NULL: of none */
+	size_t module_len;
+	uint64_t address;
+	uint64_t size; /* bytes; 0: unknown */
+	char type;     /* as nm(1) prints it */
+};
+
 /*
- * Adds a symbol; the name of `len` bytes is copied. `module` may be NULL.
- * -EBADMSG for a name that is empty, too long, or has a NUL or a control
- * character; -EFBIG, -ENOMEM.
+ * Adds a symbol; its names are copied. -EBADMSG for a name that is empty, too
+ * long, or has a NUL or a control character; -EFBIG, -ENOMEM.
  */
-int symbols_add(struct lf_symbols *symbols, const char *name, size_t len,
-    const char *module, size_t module_len, uint64_t address, uint64_t size,
-    char type, struct lf_error *error);
+int symbols_add(struct lf_symbols *symbols, const struct symbol_source *from,
+    struct lf_error *error);
 
 /*
  * Moves the addresses by `slide` and sorts. After it the table is complete.

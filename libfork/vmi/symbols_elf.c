@@ -238,8 +238,13 @@ add_symbol(struct lf_symbols *symbols, const struct elf *elf, struct reader *r,
 		    r->pos - sizeof(Elf64_Sym));
 	if (len == 0)
 		return 0;
-	return symbols_add(symbols, (const char *)strings + name, len, NULL, 0,
-	    value, size, type_letter(elf, info, index), error);
+	return symbols_add(symbols,
+	    &(struct symbol_source){.name = (const char *)strings + name,
+		.name_len = len,
+		.address = value,
+		.size = size,
+		.type = type_letter(elf, info, index)},
+	    error);
 }
 
 static int

@@ -106,8 +106,15 @@ add_line(struct lf_symbols *symbols, struct cursor line, struct lf_error *error)
 		module = line.at + 1;
 		module_len = line.end - line.at - 2;
 	}
-	return symbols_add(symbols, name.at, name.end - name.at, module,
-	    module_len, address, size, *word.at, error);
+	return symbols_add(symbols,
+	    &(struct symbol_source){.name = name.at,
+		.name_len = name.end - name.at,
+		.module = module,
+		.module_len = module_len,
+		.address = address,
+		.size = size,
+		.type = *word.at},
+	    error);
 }
 
 int
