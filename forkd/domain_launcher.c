@@ -103,50 +103,41 @@ domain_need_send(struct domain_process *p)
 
 /*
  * Asks forkd for something in a domain's name and waits for the answer, which
- * the main thread brings. `ret_fds` gets exactly `fd_wanted` descriptors.
+ * the main thread brings. Takes the arguments, of which there are none when
+ * memory is short; `ret_fds` gets exactly `fd_wanted` descriptors, `result` is
+ * the caller's.
  */
 static int
-ask_forkd(const struct domain_launcher *h, enum role_need_id id,
-    json_t *take_arguments, const int *fds, size_t fd_count,
-    json_t **ret_result, int *ret_fds, size_t fd_wanted, struct lf_error *error)
+ask_forkd(
+    const struct domain_launcher *h, struct need *need, struct lf_error *error)
 {
 	struct domain_process *p = h->process;
-	struct need need = {.id = id,
-	    .arguments = take_arguments,
-	    .fds = fds,
-	    .fd_count = fd_count,
-	    .ret_fds = ret_fds,
-	    .fd_wanted = fd_wanted};
 	uint64_t one = 1;
 
-	if (take_arguments == NULL)
+	if (need->arguments == NULL)
 		return error_nomem(error);
 	if (p->over) {
-		json_decref(take_arguments);
+		json_decref(need->arguments);
 		return error_set(error, EPIPE,
 		    "there is no forkd that could be asked to '%s'",
-		    role_needs[id].name);
+		    role_needs[need->id].name);
 	}
-	json_object_set_new(take_arguments, "domain", json_integer(h->id));
+	json_object_set_new(need->arguments, "domain", json_integer(h->id));
 	pthread_mutex_lock(&p->lock);
-	p->need = &need;
+	p->need = need;
 	if (sys.write(p->wake_fd, &one, sizeof(one)) < 0) {
-		need.rc = error_sys(
-		    &need.error, errno, "cannot wake the main thread");
-		need.done = true;
+		need->rc = error_sys(
+		    &need->error, errno, "cannot wake the main thread");
+		need->done = true;
 	}
-	while (!need.done)
+	while (!need->done)
 		pthread_cond_wait(&p->answered, &p->lock);
 	p->need = NULL;
 	pthread_mutex_unlock(&p->lock);
-	json_decref(need.arguments);
-	if (need.rc < 0) {
-		if (error != NULL)
-			*error = need.error;
-		return need.rc;
-	}
-	*ret_result = need.result;
-	return 0;
+	json_decref(need->arguments);
+	if (need->rc < 0 && error != NULL)
+		*error = need->error;
+	return need->rc;
 }
 
 /* --- images --- */
@@ -166,13 +157,15 @@ look_at(const struct domain_launcher *h, const char *path, const char *format,
     struct image *ret, struct lf_error *error)
 {
 	cleanup_close int fd = -1;
-	json_t *result = NULL;
+	struct need need = {.id = ROLE_OPEN_IMAGE,
+	    .arguments = json_pack("{s:s}", "path", path),
+	    .ret_fds = &fd,
+	    .fd_wanted = 1};
 	off_t end;
 	int rc;
 
-	rc = ask_forkd(h, ROLE_OPEN_IMAGE, json_pack("{s:s}", "path", path),
-	    NULL, 0, &result, &fd, 1, error);
-	json_decref(result);
+	rc = ask_forkd(h, &need, error);
+	json_decref(need.result);
 	if (rc < 0)
 		return rc;
 	*ret = (struct image){0};
@@ -351,22 +344,25 @@ start_qemu(struct lf_launcher *launcher, const struct lf_qemu_request *request,
     struct lf_qemu_process *ret_process, struct lf_error *error)
 {
 	const struct domain_launcher *h = launcher->opaque;
-	json_t *arguments = NULL, *result = NULL;
 	int fds[4], rc;
+	struct need need = {.id = ROLE_START_QEMU,
+	    .fds = &request->ram_fd,
+	    .fd_count = 1,
+	    .ret_fds = fds,
+	    .fd_wanted = 4};
 
-	rc = make_arguments(h, request, &arguments, error);
+	rc = make_arguments(h, request, &need.arguments, error);
+	if (rc == 0)
+		rc = ask_forkd(h, &need, error);
 	if (rc < 0)
 		return rc;
-	rc = ask_forkd(h, ROLE_START_QEMU, arguments, &request->ram_fd, 1,
-	    &result, fds, 4, error);
-	if (rc < 0)
-		return rc;
-	*ret_process = (struct lf_qemu_process){
-	    .pid = (pid_t)json_integer_value(json_object_get(result, "pid")),
-	    .pidfd = fds[0],
-	    .qmp_fd = fds[1],
-	    .log_fd = fds[2]};
-	json_decref(result);
+	*ret_process =
+	    (struct lf_qemu_process){.pid = (pid_t)json_integer_value(
+					 json_object_get(need.result, "pid")),
+		.pidfd = fds[0],
+		.qmp_fd = fds[1],
+		.log_fd = fds[2]};
+	json_decref(need.result);
 	/* It waits until we have it in hand. */
 	rc = spawn_go(fds[3], error);
 	if (rc < 0)
@@ -404,24 +400,23 @@ ask_for_overlay(const struct domain_launcher *h,
     const struct lf_overlay_request *request, uint64_t bytes, char **ret_path,
     struct lf_error *error)
 {
-	json_t *result = NULL;
-	int rc;
-
-	rc = ask_forkd(h, ROLE_MAKE_OVERLAY,
-	    json_pack("{s:s, s:s, s:I, s:s*, s:s*}", "backing",
+	struct need need = {.id = ROLE_MAKE_OVERLAY,
+	    .arguments = json_pack("{s:s, s:s, s:I, s:s*, s:s*}", "backing",
 		request->backing, "format", request->backing_format, "bytes",
 		(json_int_t)bytes, "path", request->path, "label",
-		request->label),
-	    NULL, 0, &result, NULL, 0, error);
+		request->label)};
+	int rc;
+
+	rc = ask_forkd(h, &need, error);
 	if (rc == 0) {
 		const char *path =
-		    json_string_value(json_object_get(result, "path"));
+		    json_string_value(json_object_get(need.result, "path"));
 
 		*ret_path = path != NULL ? sys.strdup(path) : NULL;
 		if (*ret_path == NULL)
 			rc = error_nomem(error);
 	}
-	json_decref(result);
+	json_decref(need.result);
 	return rc;
 }
 
@@ -450,13 +445,12 @@ make_overlay(struct lf_launcher *launcher,
 static void
 remove_overlay(struct lf_launcher *launcher, const char *path)
 {
+	struct need need = {.id = ROLE_REMOVE_OVERLAY,
+	    .arguments = json_pack("{s:s}", "path", path)};
 	struct lf_error ignored;
-	json_t *result = NULL;
 
-	ask_forkd(launcher->opaque, ROLE_REMOVE_OVERLAY,
-	    json_pack("{s:s}", "path", path), NULL, 0, &result, NULL, 0,
-	    &ignored);
-	json_decref(result);
+	ask_forkd(launcher->opaque, &need, &ignored);
+	json_decref(need.result);
 }
 
 void
