@@ -15,24 +15,13 @@
 #include "base/sys.h"
 #include "kvm/internal.h"
 #include "kvm/probe_guest.h"
+#include "kvm/speed.h"
 
 /*
- * Kernel-mode code runs natively if the guest's loop has at least this share
- * of the speed of the same loop here. Emulation has about a thousandth, a
- * hypervisor's worst exits do not come near a tenth.
- */
-#define NATIVE_SHARE 0.1
-
-/*
- * Short, and often: on a busy machine most tries are interrupted, the best of
- * some is not. Emulation takes 5 ms for one.
+ * Short: on a busy machine many tries are interrupted, the shorter the fewer.
+ * Emulation takes some milliseconds for one.
  */
 #define LOOP_ROUNDS 4000
-#define LOOP_TRIES  10
-
-/* Far below any interrupted try of native code: no need to try often. */
-#define EMULATED_SHARE 0.005
-#define EMULATED_TRIES 3
 
 static const char *const fact_names[LF_HOST_FACT_COUNT] = {
     [LF_HOST_KVM] = "KVM",
@@ -126,47 +115,39 @@ guest_loop(struct probe_guest *guest, uint64_t rounds, double *ret_seconds,
 	return 0;
 }
 
-static bool
-natively(const struct lf_host *host)
+/* One try: a guest that exits at once, one with the loop, the loop here. */
+static int
+try_speed(
+    struct speed *speed, struct probe_guest *guest, struct lf_error *error)
 {
-	return host->guest_rate >= NATIVE_SHARE * host->native_rate;
+	double entry, inside;
+	int rc = guest_loop(guest, 1, &entry, error);
+
+	if (rc == 0)
+		rc = guest_loop(guest, LOOP_ROUNDS, &inside, error);
+	if (rc == 0)
+		speed_add(speed, entry, inside, native_loop());
+	return rc;
 }
 
-/*
- * The best of some tries on both sides. What entering and leaving the guest
- * costs is taken off.
- */
 static int
 measure_speed(
     struct lf_host *host, struct probe_guest *guest, struct lf_error *error)
 {
-	double native = 1e9, inside = 1e9, entry = 1e9, time;
-	unsigned i;
+	struct speed speed = {0};
+	enum speed_verdict verdict;
 	int rc;
 
-	for (i = 0; i < LOOP_TRIES && (i == 0 || !natively(host)); i++) {
-		if (i >= EMULATED_TRIES &&
-		    host->guest_rate < EMULATED_SHARE * host->native_rate)
-			break;
-		rc = guest_loop(guest, 1, &time, error);
+	do {
+		rc = try_speed(&speed, guest, error);
 		if (rc < 0)
 			return rc;
-		if (time < entry)
-			entry = time;
-		rc = guest_loop(guest, LOOP_ROUNDS, &time, error);
-		if (rc < 0)
-			return rc;
-		if (time < inside)
-			inside = time;
-		time = native_loop();
-		if (time < native)
-			native = time;
-		time = inside - entry > native ? inside - entry : native;
-		host->guest_rate = 2 * LOOP_ROUNDS / time;
-		host->native_rate = 2 * LOOP_ROUNDS / native;
-	}
-	host->kvm =
-	    natively(host) ? LF_HOST_KVM_HARDWARE : LF_HOST_KVM_SOFTWARE;
+		verdict = speed_judge(&speed);
+	} while (verdict == SPEED_UNDECIDED);
+	host->guest_rate = 2 * LOOP_ROUNDS / speed_guest(&speed);
+	host->native_rate = 2 * LOOP_ROUNDS / speed.native;
+	host->kvm = verdict == SPEED_NATIVE ? LF_HOST_KVM_HARDWARE
+					    : LF_HOST_KVM_SOFTWARE;
 	if (host->kvm == LF_HOST_KVM_HARDWARE)
 		say(host, LF_HOST_KVM, LF_HOST_GOOD,
 		    "hardware: kernel-mode guest code runs natively "

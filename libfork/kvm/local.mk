@@ -29,6 +29,8 @@ kvm_sources = \
 	libfork/kvm/regs.c \
 	libfork/kvm/ring.c \
 	libfork/kvm/ring.h \
+	libfork/kvm/speed.c \
+	libfork/kvm/speed.h \
 	libfork/kvm/state_msrs.c \
 	libfork/kvm/state_msrs.h \
 	libfork/kvm/undo.c \

@@ -130,6 +130,10 @@ unit_tests += tests/unit/test_qmp
 tests_unit_test_qmp_CPPFLAGS = $(test_cppflags)
 tests_unit_test_qmp_LDADD = tests/lib/libtest.la $(test_libs) $(JANSSON_LIBS)
 
+unit_tests += tests/unit/test_speed
+tests_unit_test_speed_CPPFLAGS = $(test_cppflags)
+tests_unit_test_speed_LDADD = tests/lib/libtest.la $(test_libs)
+
 unit_tests += tests/unit/test_steal_time
 tests_unit_test_steal_time_CPPFLAGS = $(test_cppflags)
 tests_unit_test_steal_time_LDADD = tests/lib/libtest.la $(test_libs)
