@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -223,10 +224,15 @@ Test(dm_pool, one_that_died_serves_nobody)
 	snprintf(path, sizeof(path), "/proc/self/task/%d/children", getpid());
 	text = file_text(path);
 	for (char *p = strtok(text, " \n"); p != NULL; p = strtok(NULL, " \n"))
-		if (atoi(p) != parent)
+		if (atoi(p) != parent) {
+			siginfo_t end;
+
 			kill(atoi(p), SIGKILL);
+			cr_assert_eq(waitid(P_PID, (id_t)atoi(p), &end,
+					 WEXITED | WNOWAIT),
+			    0);
+		}
 	free(text);
-	usleep(200000);
 	fork = fork_of(&f, NULL, pool, f.forks);
 	assert_missed(pool, "no device model waits");
 	cr_assert_eq(lf_dm_pool_waiting(pool), 0);
