@@ -133,7 +133,7 @@ Test(engine_threads, a_stop_is_seen_in_a_child_process_too)
 	if (pid == 0) {
 		bool stopped;
 
-		alarm(20);
+		alarm(120);
 		domain = engine_fork(snapshot);
 		pthread_create(&thread, NULL, stop_soon, domain);
 		stopped = engine_run(domain).reason == LF_EXIT_INTERRUPTED;
@@ -238,7 +238,7 @@ Test(engine_threads, an_end_before_anybody_asked_for_the_descriptor_is_reported)
 	OK(lf_domain_unpause(domain, &error));
 	usleep(200000);
 	pollfd.fd = lf_domain_event_fd(domain);
-	cr_assert_eq(poll(&pollfd, 1, 20000), 1);
+	cr_assert_eq(poll(&pollfd, 1, 60000), 1);
 	cr_assert_eq(lf_domain_dispatch(domain, &exit, &error), 1);
 	cr_assert_eq(exit.reason, LF_EXIT_IO);
 	lf_domain_free(domain);

@@ -23,7 +23,10 @@
 #define SECONDS 2
 
 /* Of one core, for all forks together. */
-#define SHARE_MAX     0.025
+#define SHARE_MAX 0.025
+
+/* The first seconds may have the forks' beginnings in them. What spins does. */
+#define LOOKS         5
 
 #define LAPIC_SVR     0x0f0
 #define LAPIC_IRR_2   0x220 /* vectors 0x40 to 0x5f */
@@ -90,9 +93,12 @@ Test(halted, forks_with_blocked_interrupts_cost_nothing)
 		cr_assert_eq(lf_domain_unpause(forks[i], &error), 0, "%s",
 		    error.message);
 	}
-	before = cpu_seconds();
-	nanosleep(&wait, NULL);
-	used = cpu_seconds() - before;
+	for (i = 0, used = SECONDS; i < LOOKS && used > SHARE_MAX * SECONDS;
+	     i++) {
+		before = cpu_seconds();
+		nanosleep(&wait, NULL);
+		used = cpu_seconds() - before;
+	}
 	for (i = 0; i < FORKS; i++) {
 		lf_domain_counters(forks[i], &counters);
 		cr_assert_eq(
