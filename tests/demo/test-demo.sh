@@ -7,7 +7,7 @@ set -u
 : "${top_srcdir:?set by make check}" "${top_builddir:?set by make check}"
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
-TMPDIR=$dir timeout 240 bash "$top_srcdir/tests/demo/demo" "$top_builddir" \
+TMPDIR=$dir timeout 1200 bash "$top_srcdir/tests/demo/demo" "$top_builddir" \
 	>"$dir/out" 2>&1 </dev/null
 status=$?
 if [ $status = 77 ]; then

@@ -44,7 +44,7 @@ stat_of() { # FILE NAME
 # No process of ours that runs the program under test.
 nothing_left() {
 	local tries exe left
-	for tries in $(seq 50); do
+	for tries in $(seq 600); do
 		left=
 		for exe in /proc/[0-9]*/exe; do
 			[ "$(readlink "$exe" 2>/dev/null)" = "$xlfork" ] &&
@@ -68,7 +68,7 @@ mkdir "$dir/seeds" "$dir/words"
 printf '%b' '\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x02\0\0\0\x90wS\xde\0\0\0\x0cIDATx\x9cc\xf8\xcf\xc0\0\0\x03\x01\x01\0\xc9\xfe\x92\xef\0\0\0\0IEND\xaeB`\x82' \
 	>"$dir/seeds/pixel.png"
 
-timeout 100 afl-fuzz -i "$dir/seeds" -o "$dir/out" -t 3000 -E 3000 -- \
+timeout 300 afl-fuzz -i "$dir/seeds" -o "$dir/out" -t 3000 -E 3000 -- \
 	"$xlfork" fuzz --program "$programs/image.elf" >"$dir/log" 2>&1
 stats=$dir/out/default/fuzzer_stats
 [ "$(stat_of "$stats" corpus_count)" -gt 5 ] 2>/dev/null
@@ -78,17 +78,17 @@ result $? "its stability is 100 %"
 nothing_left
 result $? "nothing is left when it has ended"
 
-timeout 60 afl-showmap -o "$dir/map" -- "$xlfork" fuzz \
+timeout 300 afl-showmap -o "$dir/map" -- "$xlfork" fuzz \
 	--program "$programs/image.elf" <"$dir/seeds/pixel.png" >"$dir/log" 2>&1
 [ "$(wc -l <"$dir/map")" -gt 20 ]
 result $? "afl-showmap shows a seed's edges"
 # shellcheck disable=SC2002 # a pipe is what is meant
-cat "$dir/seeds/pixel.png" | timeout 60 afl-showmap -o "$dir/map.pipe" -- \
+cat "$dir/seeds/pixel.png" | timeout 300 afl-showmap -o "$dir/map.pipe" -- \
 	"$xlfork" fuzz --program "$programs/image.elf" >"$dir/log" 2>&1
 cmp -s "$dir/map" "$dir/map.pipe"
 result $? "and the same when the seed comes by a pipe"
 cp "$dir/seeds/pixel.png" "$dir/pixel"
-timeout 60 afl-showmap -o "$dir/map.file" -- "$xlfork" fuzz \
+timeout 300 afl-showmap -o "$dir/map.file" -- "$xlfork" fuzz \
 	--program "$programs/image.elf" --input "$dir/pixel" \
 	>"$dir/log" 2>&1 </dev/null
 cmp -s "$dir/map" "$dir/map.file"
@@ -97,7 +97,7 @@ result $? "and when it is a file that --input names"
 mkdir "$dir/queue"
 find "$dir/out/default/queue" -maxdepth 1 -name 'id:*' | sort | head -n 20 |
 	xargs cp -t "$dir/queue"
-timeout 100 afl-cmin -t 3000 -i "$dir/queue" \
+timeout 300 afl-cmin -t 3000 -i "$dir/queue" \
 	-o "$dir/cmin" -- "$xlfork" fuzz --program "$programs/image.elf" \
 	>"$dir/log" 2>&1
 kept=$(find "$dir/cmin" -type f 2>/dev/null | wc -l)
@@ -105,7 +105,7 @@ kept=$(find "$dir/cmin" -type f 2>/dev/null | wc -l)
 result $? "afl-cmin keeps a smaller corpus"
 
 printf 'TEST5678!abcdefghijklmnop' >"$dir/long"
-timeout 60 afl-tmin -t 3000 -i "$dir/long" -o "$dir/short" -- "$xlfork" fuzz \
+timeout 300 afl-tmin -t 3000 -i "$dir/long" -o "$dir/short" -- "$xlfork" fuzz \
 	--program "$programs/bugs.elf" >"$dir/log" 2>&1
 [ "$(head -c 4 "$dir/short" 2>/dev/null)" = TEST ] &&
 	[ "$(wc -c <"$dir/short")" = 9 ]
@@ -139,7 +139,7 @@ AFL_BENCH_UNTIL_CRASH=1 timeout 300 afl-fuzz -D -x "$dir/dictionary" -s 1 \
 result $? "afl-fuzz finds a crash by a word of its dictionary (-x)"
 
 printf 'LOOP' >"$dir/loop"
-timeout 60 afl-showmap -t 500 -o "$dir/map" -- "$xlfork" fuzz \
+timeout 300 afl-showmap -t 500 -o "$dir/map" -- "$xlfork" fuzz \
 	--program "$programs/bugs.elf" <"$dir/loop" >"$dir/log" 2>&1
 grep -q 'timed off' "$dir/log"
 result $? "an endless loop is a time-out for AFL++"
@@ -147,10 +147,10 @@ nothing_left
 result $? "nothing is left after it"
 
 # Two that share what they find.
-timeout 100 afl-fuzz -M one -i "$dir/seeds" -o "$dir/pair" -t 3000 -E 1500 -- \
+timeout 300 afl-fuzz -M one -i "$dir/seeds" -o "$dir/pair" -t 3000 -E 1500 -- \
 	"$xlfork" fuzz --program "$programs/image.elf" >"$dir/log" 2>&1 &
 pids+=($!)
-timeout 100 afl-fuzz -S two -i "$dir/seeds" -o "$dir/pair" -t 3000 -E 1500 -- \
+timeout 300 afl-fuzz -S two -i "$dir/seeds" -o "$dir/pair" -t 3000 -E 1500 -- \
 	"$xlfork" fuzz --program "$programs/image.elf" >"$dir/log.two" 2>&1
 wait "${pids[@]}"
 pids=()
@@ -208,7 +208,7 @@ result $? "afl-fuzz killed while it fuzzes: its shared memory is gone, too"
 refused() { # TEXT WORD...
 	local text=$1
 	shift
-	AFL_DEBUG_CHILD=1 timeout 60 afl-fuzz -i "$dir/words" -o "$dir/refused" \
+	AFL_DEBUG_CHILD=1 timeout 300 afl-fuzz -i "$dir/words" -o "$dir/refused" \
 		-- "$xlfork" fuzz --program "$programs/bugs.elf" "$@" \
 		>"$dir/log" 2>&1
 	grep -qa "^xlfork: $text" "$dir/log" &&
@@ -229,7 +229,7 @@ mkfifo "$dir/control" "$dir/status"
 ) 2>"$dir/log" &
 pid=$!
 pids=("$pid")
-hello=$(timeout 30 head -c 4 "$dir/status" | od -An -tx4 | tr -d ' ')
+hello=$(timeout 120 head -c 4 "$dir/status" | od -An -tx4 | tr -d ' ')
 kill -TERM "$pid"
 wait "$pid" 2>/dev/null
 status=$?

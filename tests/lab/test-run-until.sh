@@ -15,7 +15,7 @@ if [ "$status" = 77 ]; then
 	exit 0
 fi
 [ "$status" = 0 ] || exit "$status"
-output=$("$top_srcdir/tests/lab/run" --timeout 180 env LF_GUEST_ACCEL=kvm \
+output=$("$top_srcdir/tests/lab/run" --timeout 600 env LF_GUEST_ACCEL=kvm \
 	"top_srcdir=$top_srcdir" "top_builddir=$top_builddir" \
 	"$top_builddir/tests/tcg/test_run_until" 2>&1)
 status=$?

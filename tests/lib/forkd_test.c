@@ -25,7 +25,7 @@
 #include "lib/guest_vm.h"
 
 #define CALL_MS      60000
-#define WAIT_MS      20000
+#define WAIT_MS      60000
 #define STEP_MS      20
 #define QUIET_ROUNDS 5
 

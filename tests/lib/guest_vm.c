@@ -396,7 +396,7 @@ file_text(const char *path)
 	return text;
 }
 
-#define WAIT_ROUNDS 3000 /* of 10 ms */
+#define WAIT_ROUNDS 6000 /* of 10 ms */
 
 char *
 guest_wait_text(const char *path, const char *pattern)

@@ -128,7 +128,7 @@ linux_guest_start(struct linux_guest *guest, unsigned vcpus, const char *append)
 	close(qmp[1]);
 	close(serial[1]);
 	guest->serial = serial[0];
-	cr_assert_eq(qmp_new(qmp[0], 20000, &guest->qmp, &error), 0, "%s",
+	cr_assert_eq(qmp_new(qmp[0], ANSWER_MS, &guest->qmp, &error), 0, "%s",
 	    error.message);
 	do
 		cr_assert(next_line(guest, ANSWER_MS, text, sizeof(text)),
@@ -218,7 +218,7 @@ linux_guest_file(struct linux_guest *guest, const char *path, size_t *ret_len)
 	    path, path, mark, mark);
 	cr_assert_eq(linux_guest_run(guest, command, NULL, 0), 0);
 	/* The guest is done when QEMU may still be writing. */
-	for (i = 0; i < 1000; i++) {
+	for (i = 0; i < 6000; i++) {
 		fd = open(file, O_RDONLY | O_CLOEXEC);
 		cr_assert_geq(fd, 0);
 		cr_assert_eq(fstat(fd, &st), 0);
@@ -234,7 +234,7 @@ linux_guest_file(struct linux_guest *guest, const char *path, size_t *ret_len)
 			break;
 		usleep(10000);
 	}
-	cr_assert_lt(i, 1000, "'%s' did not arrive", path);
+	cr_assert_lt(i, 6000, "'%s' did not arrive", path);
 	len -= strlen(mark);
 	bytes[len] = '\0';
 	*ret_len = len;

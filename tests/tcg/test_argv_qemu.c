@@ -33,7 +33,7 @@ DEFINE_CLEANUP(struct lf_qemu_argv *, lf_qemu_argv_free);
 #define cleanup_config cleanup(lf_domain_config_free_p)
 #define cleanup_argv   cleanup(lf_qemu_argv_free_p)
 
-#define ANSWER_MS      10000
+#define ANSWER_MS      60000
 #define FDS_MAX        64
 
 #define OVMF_CODE      "/usr/share/OVMF/OVMF_CODE_4M.fd"
@@ -428,7 +428,7 @@ Test(argv_qemu, a_rom_image_is_the_firmware)
 	boot(json, &options, "running");
 	snprintf(path, sizeof(path), "%s/serial", dir);
 	fd = open(path, O_RDONLY);
-	for (int i = 0; i < 500 && read(fd, &got, 1) != 1; i++)
+	for (int i = 0; i < 6000 && read(fd, &got, 1) != 1; i++)
 		usleep(10000);
 	close(fd);
 	cr_assert_eq(got, 'R');
