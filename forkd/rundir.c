@@ -16,6 +16,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/io.h"
 #include "base/sys.h"
 
 /* A domain's file holds its configuration; more than this nobody wrote. */
@@ -125,22 +126,6 @@ rundir_lock(const char *run_dir, int *ret_fd, struct lf_error *error)
 	return 0;
 }
 
-static int
-write_all(int fd, const char *bytes, size_t len)
-{
-	while (len > 0) {
-		ssize_t n = sys.write(fd, bytes, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		bytes += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
 int
 rundir_write_json(const char *path, const json_t *value, struct lf_error *error)
 {
@@ -155,7 +140,7 @@ rundir_write_json(const char *path, const json_t *value, struct lf_error *error)
 	    fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return error_sys(error, errno, "cannot write '%s'", fresh);
-	rc = write_all(fd, text, strlen(text));
+	rc = io_write_all(fd, text, strlen(text));
 	if (rc == 0 && sys.rename(fresh, path) < 0)
 		rc = -errno;
 	if (rc < 0) {

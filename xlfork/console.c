@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/io.h"
 #include "base/sys.h"
 #include "xlfork/report.h"
 
@@ -114,23 +115,6 @@ struct relay {
 };
 
 static int
-write_all(int fd, const char *bytes, size_t len, struct lf_error *error)
-{
-	while (len > 0) {
-		ssize_t n = sys.write(fd, bytes, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return error_sys(
-			    error, errno, "cannot write the console's output");
-		bytes += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
-static int
 read_input(struct relay *r, struct lf_error *error)
 {
 	ssize_t n = sys.read(STDIN_FILENO, r->input, sizeof(r->input));
@@ -191,8 +175,11 @@ show_output(struct relay *r, struct lf_error *error)
 		return error_sys(error, errno, "cannot read the console");
 	if (n == 0)
 		return r->console->is_file ? 0 : -EPIPE;
-	rc = write_all(STDOUT_FILENO, buf, (size_t)n, error);
-	return rc < 0 ? rc : 1;
+	rc = io_write_all(STDOUT_FILENO, buf, (size_t)n);
+	if (rc < 0)
+		return error_sys(
+		    error, -rc, "cannot write the console's output");
+	return 1;
 }
 
 /* Whether the domain of a console that is a file still exists. */

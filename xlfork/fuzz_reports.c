@@ -14,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/io.h"
 #include "base/sys.h"
 #include "xlfork/report.h"
 
@@ -46,22 +47,16 @@ write_file(const struct fuzz_reports *reports, const char *id,
 {
 	cleanup_close int fd = -1;
 	char path[4200];
-	size_t at = 0;
+	int rc;
 
 	snprintf(path, sizeof(path), "%s/%s.%s", reports->dir, id, ending);
 	fd = sys.open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
 	if (fd < 0 && errno == EEXIST)
 		return 0;
-	while (fd >= 0 && at < len) {
-		ssize_t n = sys.write(fd, (const char *)bytes + at, len - at);
-
-		if (n < 0)
-			break;
-		at += (size_t)n;
-	}
-	if (fd >= 0 && at == len)
+	rc = fd < 0 ? -errno : io_write_all(fd, bytes, len);
+	if (rc == 0)
 		return 0;
-	report("cannot write '%s': %s", path, strerror(errno));
+	report("cannot write '%s': %s", path, strerror(-rc));
 	return -1;
 }
 

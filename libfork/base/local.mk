@@ -11,6 +11,8 @@ libfork_base_libbase_la_SOURCES = \
 	libfork/base/fdpass.h \
 	libfork/base/frame.c \
 	libfork/base/frame.h \
+	libfork/base/io.c \
+	libfork/base/io.h \
 	libfork/base/log.c \
 	libfork/base/log.h \
 	libfork/base/reader.c \

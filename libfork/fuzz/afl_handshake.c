@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/io.h"
 #include "base/sys.h"
 #include "fuzz/afl.h"
 
@@ -54,20 +55,11 @@ afl_read_word(int fd, uint32_t *ret_word, struct lf_error *error)
 int
 afl_write(int fd, const void *bytes, size_t len, struct lf_error *error)
 {
-	const uint8_t *at = bytes;
+	int rc = io_write_all(fd, bytes, len);
 
-	while (len > 0) {
-		ssize_t n = sys.write(fd, at, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return error_sys(error, errno,
-			    "cannot write to AFL++'s status pipe");
-		at += n;
-		len -= (size_t)n;
-	}
-	return 0;
+	return rc < 0 ? error_sys(
+			    error, -rc, "cannot write to AFL++'s status pipe")
+		      : 0;
 }
 
 static int

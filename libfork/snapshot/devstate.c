@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/io.h"
 #include "base/sys.h"
 #include "qemu/devfile.h"
 #include "snapshot/snapshot.h"
@@ -42,23 +43,6 @@ snapshot_devstate(struct lf_snapshot *snapshot,
 	return rc;
 }
 
-static int
-write_all(int fd, const char *bytes, size_t len, struct lf_error *error)
-{
-	while (len > 0) {
-		ssize_t n = sys.write(fd, bytes, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return error_sys(
-			    error, errno, "cannot write the device state");
-		bytes += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
 int
 lf_snapshot_write_devstate(
     const struct lf_snapshot *snapshot, int fd, struct lf_error *error)
@@ -84,9 +68,10 @@ lf_snapshot_write_devstate(
 		if (n <= 0)
 			return error_sys(error, n < 0 ? errno : EIO,
 			    "cannot read the snapshot's device state");
-		rc = write_all(fd, buf, (size_t)n, error);
+		rc = io_write_all(fd, buf, (size_t)n);
 		if (rc < 0)
-			return rc;
+			return error_sys(
+			    error, -rc, "cannot write the device state");
 		done += (uint64_t)n;
 	}
 	return 0;
