@@ -69,8 +69,11 @@ on_answer(void *opaque, const struct lf_error *error, json_t *result,
 		    "forkd sent %zu descriptors, %zu wanted", answer->fd_count,
 		    need->fd_wanted);
 	else {
-		need->result = json_incref(result);
-		for (i = 0; i < need->fd_wanted; i++)
+		/* References to one value are not counted across threads. */
+		need->result = json_deep_copy(result);
+		if (need->result == NULL)
+			need->rc = error_nomem(&need->error);
+		for (i = 0; need->rc == 0 && i < need->fd_wanted; i++)
 			need->ret_fds[i] = channel_message_take_fd(answer, i);
 	}
 	finish(p, need);
