@@ -28,6 +28,7 @@ struct qemu_domain {
 	struct ram_file *ram; /* a reference */
 	bool private_ram;     /* a copy-on-write view of the file */
 	struct lf_qemu_process process;
+	struct cpuid_known *cpuid_known; /* a reference, for its snapshots */
 	struct qmp *qmp;
 	/*
 	 * The snapshot of the instant in which QEMU stands since its stream

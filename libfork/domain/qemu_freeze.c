@@ -21,6 +21,7 @@
 #include "base/sys.h"
 #include "domain/qemu_collect.h"
 #include "domain/qemu_refuse.h"
+#include "qemu/cpuid_probe.h"
 #include "qemu/devfile.h"
 #include "qemu/guest_map.h"
 #include "qemu/mtree.h"
@@ -360,6 +361,8 @@ freeze_once(struct qemu_domain *domain, const struct layout *layout,
 		rc = qemu_collect_finish(collect, &snapshot->image, error);
 	if (rc == 0)
 		rc = fill_snapshot(snapshot, domain, layout, &keep_fd, error);
+	if (rc == 0)
+		snapshot->cpuid_known = cpuid_known_ref(domain->cpuid_known);
 	qemu_collect_free(collect);
 	if (rc < 0) {
 		lf_snapshot_unref(snapshot);

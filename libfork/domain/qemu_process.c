@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "base/sys.h"
 #include "domain/worker.h"
+#include "qemu/cpuid_probe.h"
 #include "qemu/domain_config_value.h"
 #include "qemu/program.h"
 #include "snapshot/snapshot.h"
@@ -38,6 +39,7 @@ qemu_domain_free(struct qemu_domain *domain)
 	ram_file_unref(domain->ram);
 	lf_domain_config_free(domain->config);
 	worker_free(domain->past);
+	cpuid_known_unref(domain->cpuid_known);
 	free(domain);
 }
 
@@ -69,6 +71,11 @@ qemu_domain_new(struct lf_launcher *launcher, struct qemu_domain **ret_domain,
 		return error_nomem(error);
 	domain->launcher = launcher;
 	domain->process = LF_QEMU_PROCESS_NONE;
+	domain->cpuid_known = cpuid_known_new();
+	if (domain->cpuid_known == NULL) {
+		free(domain);
+		return error_nomem(error);
+	}
 	*ret_domain = domain;
 	return 0;
 }

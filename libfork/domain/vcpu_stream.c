@@ -140,8 +140,8 @@ vcpu_import_begin(struct lf_snapshot *snapshot, const struct kvm_device *device,
 	import->tcg = is_tcg(snapshot);
 	rc = snapshot_devstate(snapshot, &import->devstate, error);
 	if (rc == 0)
-		rc = cpuid_probe_run(launcher, import->config, PROBE_TIMEOUT_MS,
-		    &import->probe, error);
+		rc = cpuid_known_get(snapshot->cpuid_known, launcher,
+		    import->config, PROBE_TIMEOUT_MS, &import->probe, error);
 	if (rc == 0)
 		rc = check_cpu(import, device, error);
 	if (rc < 0)

@@ -6,6 +6,9 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -250,5 +253,70 @@ cpuid_probe_run(struct lf_launcher *launcher,
 		return error_prefix(error, rc, "probe guest");
 	rc = hear_out(&process, timeout_ms, ret_probe, error);
 	launcher->end_qemu(launcher, &process);
+	return rc;
+}
+
+/* --- what is known --- */
+
+struct cpuid_known {
+	unsigned refs; /* atomic */
+	pthread_mutex_t lock;
+	bool there;
+	struct cpuid_probe probe;
+};
+
+struct cpuid_known *
+cpuid_known_new(void)
+{
+	struct cpuid_known *known = sys.calloc(1, sizeof(*known));
+
+	if (known == NULL)
+		return NULL;
+	known->refs = 1;
+	pthread_mutex_init(&known->lock, NULL);
+	return known;
+}
+
+struct cpuid_known *
+cpuid_known_ref(struct cpuid_known *known)
+{
+	__atomic_add_fetch(&known->refs, 1, __ATOMIC_RELAXED);
+	return known;
+}
+
+void
+cpuid_known_unref(struct cpuid_known *known)
+{
+	if (known == NULL ||
+	    __atomic_sub_fetch(&known->refs, 1, __ATOMIC_ACQ_REL) > 0)
+		return;
+	pthread_mutex_destroy(&known->lock);
+	free(known);
+}
+
+int
+cpuid_known_get(struct cpuid_known *known, struct lf_launcher *launcher,
+    const struct lf_domain_config *config, int timeout_ms,
+    struct cpuid_probe *ret_probe, struct lf_error *error)
+{
+	bool there = false;
+	int rc;
+
+	if (known != NULL) {
+		pthread_mutex_lock(&known->lock);
+		there = known->there;
+		if (there)
+			*ret_probe = known->probe;
+		pthread_mutex_unlock(&known->lock);
+	}
+	if (there)
+		return 0;
+	rc = cpuid_probe_run(launcher, config, timeout_ms, ret_probe, error);
+	if (rc == 0 && known != NULL) {
+		pthread_mutex_lock(&known->lock);
+		known->there = true;
+		known->probe = *ret_probe;
+		pthread_mutex_unlock(&known->lock);
+	}
 	return rc;
 }

@@ -35,6 +35,23 @@ int cpuid_probe_run(struct lf_launcher *launcher,
     struct cpuid_probe *ret_probe, struct lf_error *error);
 
 /*
+ * What the guests of one QEMU process see, found out when it is needed first.
+ * A process keeps its program, arguments, accelerator and host for life, so
+ * all its snapshots have one of these in common; another process has another,
+ * even if it was started with the same words: the program may be a new one.
+ */
+struct cpuid_known;
+
+struct cpuid_known *cpuid_known_new(void); /* NULL: out of memory */
+struct cpuid_known *cpuid_known_ref(struct cpuid_known *known);
+void cpuid_known_unref(struct cpuid_known *known);
+
+/* As cpuid_probe_run(), unless it is known. `known` NULL: it never is. */
+int cpuid_known_get(struct cpuid_known *known, struct lf_launcher *launcher,
+    const struct lf_domain_config *config, int timeout_ms,
+    struct cpuid_probe *ret_probe, struct lf_error *error);
+
+/*
  * Takes the guest's records apart: 1 when they are complete, 0 when more have
  * to come, -EBADMSG for what no probe guest writes.
  */

@@ -14,6 +14,7 @@
 #include "cpu/cpuid.h"
 #include "cpu/state.h"
 #include "memory/delta.h"
+#include "qemu/cpuid_probe.h"
 #include "qemu/devfile.h"
 #include "memory/view.h"
 
@@ -50,6 +51,7 @@ lf_snapshot_unref(struct lf_snapshot *snapshot)
 		cpu_state_free(snapshot->vcpus[i]);
 	free(snapshot->vcpus);
 	free(snapshot->cpuid);
+	cpuid_known_unref(snapshot->cpuid_known);
 	free(snapshot->chips);
 	memory_map_done(&snapshot->map);
 	ram_image_unref(snapshot->image);

@@ -19,6 +19,7 @@
 struct cpu_chips;
 struct cpu_cpuid;
 struct cpu_state;
+struct cpuid_known;
 struct devfile;
 
 #define SNAPSHOT_VCPUS_MAX 255
@@ -42,6 +43,8 @@ struct lf_snapshot {
 	/* What the guest sees of its CPU; owned, NULL: all that the host has.
 	 */
 	struct cpu_cpuid *cpuid;
+	/* The same of the QEMU that it was taken of; a reference, or NULL. */
+	struct cpuid_known *cpuid_known;
 	enum lf_irqchip irqchip; /* inside KVM */
 	/*
 	 * The chips beside the vCPUs and the clock; owned. NULL, or chips that

@@ -98,6 +98,63 @@ Test(cpuid_probe, a_model_that_qemu_does_not_know_is_qemus_own_words,
 	    error.message);
 }
 
+static int (*start_really)(struct lf_launcher *launcher,
+    const struct lf_qemu_request *request, struct lf_qemu_process *ret_process,
+    struct lf_error *error);
+static unsigned started;
+
+static int
+start_counted(struct lf_launcher *launcher,
+    const struct lf_qemu_request *request, struct lf_qemu_process *ret_process,
+    struct lf_error *error)
+{
+	started++;
+	return start_really(launcher, request, ret_process, error);
+}
+
+Test(cpuid_probe, what_is_known_of_a_process_is_not_asked_again, .timeout = 240)
+{
+	struct lf_domain_config *config =
+	    configuration("qemu64", 1, LF_MACHINE_PC);
+	struct cpuid_known *known = cpuid_known_new(), *other;
+	static struct cpuid_probe first, second;
+	struct lf_launcher *launcher;
+	struct lf_error error;
+
+	cr_assert_eq(lf_launcher_spawn_new(NULL, &launcher, &error), 0);
+	start_really = launcher->start_qemu;
+	launcher->start_qemu = start_counted;
+	/* A failure is not what it knows. */
+	cr_assert_eq(lf_domain_config_set(&config->cpu, "nonesuch", &error), 0);
+	cr_assert_lt(
+	    cpuid_known_get(known, launcher, config, 20000, &first, &error), 0);
+	cr_assert_eq(lf_domain_config_set(&config->cpu, "qemu64", &error), 0);
+	started = 0;
+	cr_assert_eq(
+	    cpuid_known_get(known, launcher, config, 20000, &first, &error), 0,
+	    "%s", error.message);
+	cr_assert_eq(started, 1);
+	other = cpuid_known_ref(known);
+	cpuid_known_unref(known);
+	cr_assert_eq(
+	    cpuid_known_get(other, launcher, config, 20000, &second, &error),
+	    0);
+	cr_assert_eq(started, 1);
+	cr_assert_eq(memcmp(&first, &second, sizeof(first)), 0);
+	cpuid_known_unref(other);
+	/* Another process, and who knows of none: asked each time. */
+	known = cpuid_known_new();
+	cr_assert_eq(
+	    cpuid_known_get(known, launcher, config, 20000, &second, &error),
+	    0);
+	cr_assert_eq(
+	    cpuid_known_get(NULL, launcher, config, 20000, &second, &error), 0);
+	cr_assert_eq(started, 3);
+	cpuid_known_unref(known);
+	lf_launcher_spawn_free(launcher);
+	lf_domain_config_free(config);
+}
+
 Test(cpuid_probe, a_launcher_that_fails_leaves_nothing_open)
 {
 	struct cpuid_probe found;

@@ -497,6 +497,36 @@ Test(qemu_domain, thaw_and_freeze_without_running)
 }
 
 /*
+ * What CPU its guests see is found out once for a QEMU. One that is started
+ * later may be another program, and is asked anew.
+ */
+Test(qemu_domain, snapshots_of_one_qemu_know_its_cpu_together)
+{
+	cleanup_config struct lf_domain_config *config =
+	    guest_bootless("parent");
+	cleanup_domain struct lf_domain *parent = ticking(config);
+	cleanup_snapshot struct lf_snapshot *of_fork = NULL;
+	struct lf_snapshot *first = NULL;
+	struct cpuid_known *known;
+	struct lf_domain *fork;
+
+	OK(lf_domain_freeze(parent, &first, &error));
+	known = first->cpuid_known;
+	cr_assert_not_null(known);
+	fork = fork_of(first, "fork");
+	OK(lf_domain_freeze(fork, &of_fork, &error));
+	cr_assert_neq(of_fork->cpuid_known, known);
+	lf_domain_free(fork);
+	lf_snapshot_unref(take_ptr(of_fork));
+	lf_snapshot_unref(first);
+	OK(lf_domain_thaw(parent, &error));
+	OK(lf_domain_unpause(parent, &error));
+	OK(lf_domain_freeze(parent, &first, &error));
+	cr_assert_eq(first->cpuid_known, known);
+	lf_snapshot_unref(first);
+}
+
+/*
  * The n-th call of a freeze, then of a fork, fails: an error, no process and
  * no descriptor left, and the parent can still be frozen.
  */
