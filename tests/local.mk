@@ -10,8 +10,6 @@ SH_LOG_COMPILER = $(test_limit) bash
 AM_TESTS_ENVIRONMENT = \
 	top_srcdir='$(abs_top_srcdir)' top_builddir='$(abs_top_builddir)'; \
 	export top_srcdir top_builddir;
-EXTRA_DIST += tests/lib/run-criterion tests/lib/summary tests/lib/tap.sh \
-	tests/lib/afl-inside.sh
 
 # No test program lasts longer: far more than any needs on a slow machine.
 test_limit = tests/lib/limit \
@@ -19,7 +17,7 @@ test_limit = tests/lib/limit \
 check_PROGRAMS += tests/lib/limit
 TESTS += tests/lib/test-limit.sh
 EXTRA_DIST += tests/lib/run-criterion tests/lib/summary tests/lib/tap.sh \
-	tests/lib/test-limit.sh
+	tests/lib/afl-inside.sh tests/lib/test-limit.sh
 
 test_cppflags = $(AM_CPPFLAGS) -I$(top_srcdir)/tests $(CRITERION_CFLAGS) \
 	$(JANSSON_CFLAGS) $(XML_CFLAGS)

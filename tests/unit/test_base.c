@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * base/: errors, bounded reader and writer, framing, passing of descriptors.
+ * base/: errors, bounded reader and writer, framing, writing, passing of
+ * descriptors.
  */
 #include <config.h>
 
@@ -16,6 +17,7 @@
 #include "base/error.h"
 #include "base/fdpass.h"
 #include "base/frame.h"
+#include "base/io.h"
 #include "base/reader.h"
 #include "base/sys.h"
 #include "base/writer.h"
@@ -130,6 +132,41 @@ Test(writer, a_lost_byte_is_reported_at_the_end)
 		cr_assert_eq(rc, fault.hit ? -ENOMEM : 0);
 		writer_done(&w);
 	}
+}
+
+static struct {
+	char taken[8];
+	size_t len;
+	int calls;
+} sink;
+
+/* Takes two bytes at a time, is interrupted each second time; has room for 6.
+ */
+static ssize_t
+write_little(int fd, const void *bytes, size_t len)
+{
+	size_t n = len < 2 ? len : 2;
+
+	(void)fd;
+	if (sink.calls++ % 2 == 0) {
+		errno = EINTR;
+		return -1;
+	}
+	if (sink.len + n > 6) {
+		errno = ENOSPC;
+		return -1;
+	}
+	memcpy(sink.taken + sink.len, bytes, n);
+	sink.len += n;
+	return (ssize_t)n;
+}
+
+Test(io, all_is_written_in_pieces_and_across_signals)
+{
+	sys.write = write_little;
+	cr_expect_eq(io_write_all(-1, "12345", 5), 0);
+	cr_expect_str_eq(sink.taken, "12345");
+	cr_expect_eq(io_write_all(-1, "67", 2), -ENOSPC);
 }
 
 static int
