@@ -6,7 +6,7 @@ set -u
 : "${top_srcdir:?set by make check}" "${top_builddir:?set by make check}"
 # shellcheck source=tests/lib/tap.sh
 . "$top_srcdir/tests/lib/tap.sh"
-limit=("$top_builddir/tests/lib/limit" -g 1)
+limit=$top_builddir/tests/lib/limit
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 cd "$dir" || exit 1
@@ -14,7 +14,7 @@ why() { cat said 2>/dev/null; }
 
 # run SECONDS COMMAND...: its exit status, its output in the file "said".
 run() {
-	"${limit[@]}" "$@" >said 2>&1
+	"$limit" "$@" >said 2>&1
 	echo $?
 }
 # shellcheck disable=SC2317 # called through ok
@@ -44,26 +44,27 @@ ok "a signal is told as a shell does" [ "$(run 100 sh -c 'kill -KILL $$')" = 137
 ok "a command that is not there" [ "$(run 100 ./nothing)" = 125 ]
 ok "usage" [ "$(run nothing true)" = 125 ]
 
-ok "the time is over" [ "$(run 1 bash -c \
+ok "the time is over" [ "$(run 3 bash -c \
 	'trap "echo cleaned up; exit 3" TERM; while :; do sleep 1000; done')" = 124 ]
-ok "... which is said" grep -qx '# no end after 1 seconds' said
+ok "... which is said" grep -qx '# no end after 3 seconds' said
 ok "... a trap has run" grep -qx 'cleaned up' said
 ok "... nothing had to be killed" [ "$(grep -c 'by force' said)" = 0 ]
 
 ok "the time is over, and a daemon does not end" [ \
-	"$(run 1 bash -c "$begin sleep 1000" stubborn)" = 124 ]
+	"$(run -g 1 3 bash -c "$begin sleep 1000" stubborn)" = 124 ]
 ok "... it is killed" gone stubborn
 ok "... and named" grep -qE \
 	"^# ended by force:.* bash \($(cat stubborn)\)" said
 
-ok "a daemon is left at the end" [ "$(run 100 bash -c "$begin exit 5" left)" = 5 ]
+ok "a daemon is left at the end" [ \
+	"$(run -g 1 100 bash -c "$begin exit 5" left)" = 5 ]
 ok "... it is killed" gone left
 ok "... and named" grep -qE "^# ended by force:.* bash \($(cat left)\)" said
 ok "one that ends soon is waited for" [ "$(run 100 sh -c \
 	'(sleep 0.2; echo late) & exit 5')" = 5 ]
 ok "... in peace" [ "$(cat said)" = late ]
 
-"${limit[@]}" 100 bash -c "$begin sleep 1000" orphan >said 2>&1 &
+"$limit" -g 1 100 bash -c "$begin sleep 1000" orphan >said 2>&1 &
 until_ok [ -e orphan ]
 kill $!
 wait $!
@@ -72,7 +73,7 @@ ok "... which is said" grep -qx '# ended by signal 15' said
 ok "... the daemon is killed" gone orphan
 
 # shellcheck disable=SC2016 # expanded by the inner shell
-bash -c '"$@" & wait' caller "${limit[@]}" 100 bash -c "$begin sleep 1000" alone \
+bash -c '"$@" & wait' caller "$limit" -g 1 100 bash -c "$begin sleep 1000" alone \
 	>said 2>&1 &
 until_ok [ -e alone ]
 disown
