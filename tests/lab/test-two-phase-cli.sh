@@ -16,7 +16,7 @@ if "$top_builddir/xlfork/xlfork" doctor |
 	grep -qE '^[a-z]+ +KVM +hardware'; then
 	exec bash "$here/two-phase-cli"
 fi
-"$top_srcdir/tests/lab/run" --timeout 600 --memory 3072 \
+"$top_srcdir/tests/lab/run" --timeout 1200 --memory 3072 \
 	bash "$here/two-phase-cli"
 status=$?
 [ "$status" != 77 ] || echo "1..0 # SKIP no lab here"
