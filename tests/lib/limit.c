@@ -12,7 +12,6 @@
  * told to end first (a shell's trap removes its directory), then all are
  * killed. What was killed is said in a line that TAP takes for a comment.
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
