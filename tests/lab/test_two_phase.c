@@ -69,21 +69,6 @@ word_at(struct lf_domain *domain, uint64_t gpa)
 	return word;
 }
 
-static void
-freeze(struct frozen *frozen)
-{
-	struct parent *parent = &frozen->parent;
-	unsigned i;
-
-	console_drain(&parent->console, 300);
-	OK(lf_domain_freeze(parent->domain, &frozen->snapshot, &error));
-	for (i = 0; i < parent->kind->vcpus; i++)
-		frozen->counters[i] =
-		    progress_of(parent->domain, parent->counters[i]);
-	for (i = 0; i < parent->place_count; i++)
-		frozen->places[i] = word_at(parent->domain, parent->places[i]);
-}
-
 /* The parent goes on when nobody holds its snapshot any more. */
 static void
 thaw(struct frozen *frozen)
@@ -91,6 +76,54 @@ thaw(struct frozen *frozen)
 	lf_snapshot_unref(take_ptr(frozen->snapshot));
 	OK(lf_domain_thaw(frozen->parent.domain, &error));
 	OK(lf_domain_unpause(frozen->parent.domain, &error));
+}
+
+/* A fork runs on for a moment without touching a device. */
+static bool
+is_quiet(struct lf_snapshot *snapshot)
+{
+	struct lf_domain *fork = fork_without(snapshot, "quiet");
+	bool quiet;
+
+	OK(lf_domain_unpause(fork, &error));
+	usleep(500000);
+	OK(lf_domain_pause(fork, &error));
+	quiet = lf_domain_reason(fork)[0] == '\0';
+	lf_domain_free(fork);
+	return quiet;
+}
+
+/*
+ * Not in the middle of an access: a guest may still be busy with an interrupt
+ * of its disk, and its forks would all stop there.
+ */
+static void
+freeze_quiet(struct frozen *frozen)
+{
+	struct parent *parent = &frozen->parent;
+
+	for (int try = 0;; try++) {
+		console_drain(&parent->console, 300);
+		OK(lf_domain_freeze(parent->domain, &frozen->snapshot, &error));
+		if (is_quiet(frozen->snapshot))
+			return;
+		cr_assert_lt(try, 10, "the parent never rests");
+		thaw(frozen);
+	}
+}
+
+static void
+freeze(struct frozen *frozen)
+{
+	struct parent *parent = &frozen->parent;
+	unsigned i;
+
+	freeze_quiet(frozen);
+	for (i = 0; i < parent->kind->vcpus; i++)
+		frozen->counters[i] =
+		    progress_of(parent->domain, parent->counters[i]);
+	for (i = 0; i < parent->place_count; i++)
+		frozen->places[i] = word_at(parent->domain, parent->places[i]);
 }
 
 static void
@@ -360,8 +393,7 @@ check_remap(struct frozen *frozen)
 		at = console_wait(&parent->console, 0, wanted, 60000);
 		console_wait(&parent->console, at, "\n", 60000);
 	}
-	console_drain(&parent->console, 300);
-	OK(lf_domain_freeze(parent->domain, &frozen->snapshot, &error));
+	freeze_quiet(frozen);
 	for (unsigned i = 0; i < 2; i++) {
 		pages[i] = progress_page(parent->console.text, "remap", i);
 		from[i] = progress_of(parent->domain, pages[i]);
