@@ -165,6 +165,29 @@ send_frame(int port, enum frame_kind kind, unsigned char *frame, size_t len)
 	}
 }
 
+/*
+ * The kernel came up with one processor (maxcpus=1 in "run"), and what patches
+ * its text, modules and hold_kvm_static_keys() before all, has been done: now
+ * the others may come.
+ */
+static void
+processors_up(void)
+{
+	for (unsigned i = 1;; i++) {
+		char path[64];
+		int fd;
+
+		snprintf(path, sizeof(path),
+		    "/sys/devices/system/cpu/cpu%u/online", i);
+		fd = open(path, O_WRONLY | O_CLOEXEC);
+		if (fd < 0)
+			return;
+		if (write(fd, "1", 1) != 1)
+			die("processor %u", i);
+		close(fd);
+	}
+}
+
 static void
 loopback_up(void)
 {
@@ -300,7 +323,8 @@ kvm_object(int fd, unsigned long request, unsigned long argument)
  * the last vCPU without a local APIC, with one disabled by software, with one
  * disabled by hardware. TCG sometimes keeps a translation of the breakpoint
  * that stands there meanwhile: the other processor then takes it for ever. So
- * one of each lives as long as the lab, and nothing is patched.
+ * one of each lives as long as the lab, and nothing is patched. No other
+ * processor is there yet when these are made.
  */
 static void
 hold_kvm_static_keys(void)
@@ -337,6 +361,7 @@ main(void)
 	for (size_t i = 0; i < sizeof(modules) / sizeof(modules[0]); i++)
 		load_module(modules[i]);
 	hold_kvm_static_keys();
+	processors_up();
 	mount_on("virtiofs", "root", "/lower", MS_RDONLY, NULL);
 	dir = kernel_word("lab.dir");
 	argv = read_strings(dir, "argv");
