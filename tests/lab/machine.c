@@ -8,9 +8,9 @@
  * that says what it is, the length (32 bits, little-endian), the bytes. As the
  * exit status comes last in the same stream, nothing can be lost before it.
  *
- * Exit status 124 after SECONDS, 125 when QEMU ends before the command; the
- * latter makes the file FAILED. QEMU dies with this process, and this process
- * with its parent.
+ * Exit status 124 after SECONDS, 125 when QEMU ends before the command; both
+ * make the file FAILED. QEMU dies with this process, and this process with its
+ * parent.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -29,6 +29,13 @@ enum { TIMED_OUT = 124, FAILED = 125, OUTPUT_FD = 3 };
 
 static volatile pid_t qemu;
 static long seconds;
+static const char *failed;
+
+static void
+note_failure(void)
+{
+	close(open(failed, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+}
 
 static void __attribute__((noreturn)) end(int status)
 {
@@ -46,6 +53,7 @@ on_alarm(int number)
 
 	(void)number;
 	(void)!write(2, text, (size_t)len);
+	note_failure();
 	end(TIMED_OUT);
 }
 
@@ -107,6 +115,7 @@ main(int argc, char **argv)
 		return 2;
 	}
 	seconds = strtol(argv[1], NULL, 10);
+	failed = argv[2];
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	signal(SIGPIPE, SIG_IGN);
 	/* Descriptor 3 must be free for QEMU's end of the pipe. */
@@ -129,7 +138,7 @@ main(int argc, char **argv)
 			end(bytes[0]);
 		write_all(head[0] == FRAME_ERROR ? 2 : 1, bytes, len);
 	}
-	close(open(argv[2], O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+	note_failure();
 	fprintf(stderr, "lab: the machine ended before the command did\n");
 	end(FAILED);
 }
