@@ -58,14 +58,18 @@ change_end(
 	free(change);
 }
 
-/* The domain of a change that was answered; NULL: it is gone. */
+/*
+ * The domain of a change that was answered; NULL: it is gone, or is the next
+ * forkd's, to whom its process will tell what became of the change.
+ */
 static struct domain *
 find_changed(const struct change *change)
 {
-	struct domain *domain =
-	    registry_find_id(&change->daemon->registry, change->id);
+	struct registry *registry = &change->daemon->registry;
+	struct domain *domain = registry_find_id(registry, change->id);
 
-	return domain != NULL && !domain->doomed ? domain : NULL;
+	return domain != NULL && !domain->doomed && !registry->closing ? domain
+								       : NULL;
 }
 
 /* --- launch --- */

@@ -494,6 +494,12 @@ life_destroy(struct daemon *daemon, struct domain *domain, const char *why,
 {
 	const struct domain *host;
 
+	/* Only a connection of ours went: its domain goes on. */
+	if (domain->registry->closing) {
+		if (done != NULL)
+			done(opaque);
+		return;
+	}
 	domain->owner = daemon;
 	domain->doomed = true;
 	domain->end_why = why;

@@ -63,7 +63,7 @@ int life_set_probe(struct daemon *daemon, struct domain *domain,
 /*
  * Ends all processes of a domain, then removes it and calls `done` (NULL:
  * nobody asks). `why` goes into the event. The domain is doomed from now on
- * and freed before `done`.
+ * and freed before `done`. A forkd that ends leaves the domain to the next one.
  */
 void life_destroy(struct daemon *daemon, struct domain *domain, const char *why,
     void (*done)(void *opaque), void *opaque);

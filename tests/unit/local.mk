@@ -91,6 +91,10 @@ unit_tests += tests/unit/test_forkd_change
 tests_unit_test_forkd_change_CPPFLAGS = $(test_cppflags) $(EVENT_CFLAGS)
 tests_unit_test_forkd_change_LDADD = tests/unit/libscene.la forkd/libforkd.la tests/lib/libtest.la $(test_libs)
 
+unit_tests += tests/unit/test_forkd_end
+tests_unit_test_forkd_end_CPPFLAGS = $(test_cppflags) $(EVENT_CFLAGS)
+tests_unit_test_forkd_end_LDADD = tests/unit/libscene.la forkd/libforkd.la tests/lib/libtest.la $(test_libs)
+
 unit_tests += tests/unit/test_launch
 tests_unit_test_launch_CPPFLAGS = $(test_cppflags) $(EVENT_CFLAGS)
 tests_unit_test_launch_LDADD = forkd/libforkd.la tests/lib/libtest.la $(test_libs)
