@@ -23,9 +23,12 @@
 #include "base/fdpass.h"
 #include "base/frame.h"
 
-/* Bytes of one object, and of all that wait to be sent, at most. */
-#define CHANNEL_OBJECT_MAX ((size_t)256 * 1024)
-#define CHANNEL_QUEUE_MAX  ((size_t)1024 * 1024)
+/*
+ * Bytes of one object, and of all that wait to be sent, at most: a list of as
+ * many domains as forkd takes care of, with long names and reasons, has 3 MiB.
+ */
+#define CHANNEL_OBJECT_MAX ((size_t)4 * 1024 * 1024)
+#define CHANNEL_QUEUE_MAX  (CHANNEL_OBJECT_MAX + 1024 * 1024)
 
 struct channel_output;
 

@@ -95,6 +95,10 @@ unit_tests += tests/unit/test_forkd_end
 tests_unit_test_forkd_end_CPPFLAGS = $(test_cppflags) $(EVENT_CFLAGS)
 tests_unit_test_forkd_end_LDADD = tests/unit/libscene.la forkd/libforkd.la tests/lib/libtest.la $(test_libs)
 
+unit_tests += tests/unit/test_forkd_list
+tests_unit_test_forkd_list_CPPFLAGS = $(test_cppflags) $(EVENT_CFLAGS)
+tests_unit_test_forkd_list_LDADD = tests/unit/libscene.la forkd/libforkd.la tests/lib/libtest.la $(test_libs)
+
 unit_tests += tests/unit/test_launch
 tests_unit_test_launch_CPPFLAGS = $(test_cppflags) $(EVENT_CFLAGS)
 tests_unit_test_launch_LDADD = forkd/libforkd.la tests/lib/libtest.la $(test_libs)
