@@ -35,7 +35,7 @@ target_options(struct lf_fuzz_options *options)
 	options->input_max = JSON_INPUT_MAX;
 	options->size_address = SHARED(len);
 	options->size_bytes = 8;
-	options->timeout_ms = 60000;
+	options->timeout_ms = 300000;
 	/* The guest says that it is done by a port. */
 	options->io = LF_FUZZ_IO_STOP;
 	options->symbols = image.symbols;
@@ -101,7 +101,7 @@ Test(crashes, each_of_five_bugs_is_seen_and_is_the_same_every_time)
 
 		/* What ends is waited for, however busy the machine is. */
 		target_options(&options);
-		options.timeout_ms = hangs ? HANG_MS : 60000;
+		options.timeout_ms = hangs ? HANG_MS : 300000;
 		options.sinks = sinks;
 		options.sink_count = count;
 		options.verify_every = 1;

@@ -217,7 +217,7 @@ Test(engine_threads, pausing_a_domain_that_stopped_by_itself_leaves_no_stop)
 
 	pollfd.fd = lf_domain_event_fd(domain);
 	OK(lf_domain_unpause(domain, &error));
-	cr_assert_eq(poll(&pollfd, 1, 60000), 1);
+	cr_assert_eq(poll(&pollfd, 1, 300000), 1);
 	OK(lf_domain_pause(domain, &error));
 	cr_assert_str_eq(
 	    lf_domain_reason(domain), "port write: 0x80, 1 byte: 02");
@@ -238,7 +238,7 @@ Test(engine_threads, an_end_before_anybody_asked_for_the_descriptor_is_reported)
 	OK(lf_domain_unpause(domain, &error));
 	usleep(200000);
 	pollfd.fd = lf_domain_event_fd(domain);
-	cr_assert_eq(poll(&pollfd, 1, 60000), 1);
+	cr_assert_eq(poll(&pollfd, 1, 300000), 1);
 	cr_assert_eq(lf_domain_dispatch(domain, &exit, &error), 1);
 	cr_assert_eq(exit.reason, LF_EXIT_IO);
 	lf_domain_free(domain);
@@ -257,7 +257,7 @@ Test(engine_threads, a_domain_that_crashed_in_the_background_is_not_frozen)
 	domain = engine_fork(snapshot);
 	pollfd.fd = lf_domain_event_fd(domain);
 	OK(lf_domain_unpause(domain, &error));
-	cr_assert_eq(poll(&pollfd, 1, 60000), 1);
+	cr_assert_eq(poll(&pollfd, 1, 300000), 1);
 	cr_assert_eq(lf_domain_freeze(domain, &frozen, &error), -EINVAL);
 	cr_assert_str_eq(
 	    error.message, "a domain that is crashed cannot be frozen (reset)");
@@ -281,7 +281,7 @@ Test(engine_threads, a_domain_in_the_background_reports_by_its_descriptor)
 	cr_assert_eq(lf_domain_state(domain), LF_DOMAIN_RUNNING);
 	cr_assert_eq(
 	    lf_memory_read(domain, MICRO_DATA, &value, 8, &error), -EBUSY);
-	cr_assert_eq(poll(&pollfd, 1, 60000), 1);
+	cr_assert_eq(poll(&pollfd, 1, 300000), 1);
 	cr_assert_eq(lf_domain_dispatch(domain, &exit, &error), 1);
 	cr_assert_eq(exit.reason, LF_EXIT_IO);
 	cr_assert_eq(lf_domain_state(domain), LF_DOMAIN_PAUSED);

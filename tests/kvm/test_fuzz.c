@@ -405,7 +405,7 @@ Test(fuzz, a_start_that_is_not_reached_is_told)
 	    lf_fuzz_open(snapshot, &options, &fuzz, &error), -ETIMEDOUT);
 	cr_expect_neq(strstr(error.message, "not reached within 200 ms"), NULL);
 	lf_snapshot_unref(snapshot);
-	options.start_timeout_ms = 60000;
+	options.start_timeout_ms = 300000;
 	micro_regs(MICRO_CRASH, &regs);
 	snapshot = micro_snapshot(4UL << 20, &regs, 1);
 	cr_expect_eq(lf_fuzz_open(snapshot, &options, &fuzz, &error), -ENODATA);

@@ -390,8 +390,8 @@ check_remap(struct frozen *frozen)
 		size_t at;
 
 		snprintf(wanted, sizeof(wanted), "remap cpu=%u gpa=", i);
-		at = console_wait(&parent->console, 0, wanted, 60000);
-		console_wait(&parent->console, at, "\n", 60000);
+		at = console_wait(&parent->console, 0, wanted, 300000);
+		console_wait(&parent->console, at, "\n", 300000);
 	}
 	freeze_quiet(frozen);
 	for (unsigned i = 0; i < 2; i++) {

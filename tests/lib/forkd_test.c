@@ -24,8 +24,8 @@
 #include "control/paths.h"
 #include "lib/guest_vm.h"
 
-#define CALL_MS      60000
-#define WAIT_MS      60000
+#define CALL_MS      300000
+#define WAIT_MS      300000
 #define STEP_MS      20
 #define QUIET_ROUNDS 5
 

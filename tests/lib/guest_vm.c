@@ -299,8 +299,8 @@ console_run(struct console *console, const char *format, ...)
 	cr_assert_eq(
 	    write(console->fd, line, strlen(line)), (ssize_t)strlen(line));
 	snprintf(mark, sizeof(mark), "c%u= ", console->last_id);
-	end = console_wait(console, from, mark, 60000);
-	console_wait(console, end, "\n", 60000);
+	end = console_wait(console, from, mark, 300000);
+	console_wait(console, end, "\n", 300000);
 
 	snprintf(mark, sizeof(mark), "c%u> ", console->last_id);
 	reply[0] = '\0';

@@ -20,7 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define ANSWER_MS 60000
+#define ANSWER_MS 300000
 
 bool
 linux_guest_on_kvm(void)

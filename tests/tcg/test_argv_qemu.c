@@ -33,7 +33,7 @@ DEFINE_CLEANUP(struct lf_qemu_argv *, lf_qemu_argv_free);
 #define cleanup_config cleanup(lf_domain_config_free_p)
 #define cleanup_argv   cleanup(lf_qemu_argv_free_p)
 
-#define ANSWER_MS      60000
+#define ANSWER_MS      300000
 #define FDS_MAX        64
 
 #define OVMF_CODE      "/usr/share/OVMF/OVMF_CODE_4M.fd"

@@ -27,7 +27,7 @@
 #include "snapshot/snapshot.h"
 
 TestSuite(bad_devstate, .init = guest_setup, .fini = guest_teardown,
-    .timeout = 20000);
+    .timeout = 120000);
 
 static struct lf_error error;
 #define OK(call) cr_assert_eq((call), 0, "%s: %s", #call, error.message)

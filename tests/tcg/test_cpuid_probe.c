@@ -36,7 +36,7 @@ probe(const char *cpu, unsigned vcpus, struct cpuid_probe *ret,
 	int rc;
 
 	cr_assert_eq(lf_launcher_spawn_new(NULL, &launcher, error), 0);
-	rc = cpuid_probe_run(launcher, config, 20000, ret, error);
+	rc = cpuid_probe_run(launcher, config, 120000, ret, error);
 	lf_launcher_spawn_free(launcher);
 	lf_domain_config_free(config);
 	return rc;
@@ -127,17 +127,18 @@ Test(cpuid_probe, what_is_known_of_a_process_is_not_asked_again, .timeout = 240)
 	/* A failure is not what it knows. */
 	cr_assert_eq(lf_domain_config_set(&config->cpu, "nonesuch", &error), 0);
 	cr_assert_lt(
-	    cpuid_known_get(known, launcher, config, 20000, &first, &error), 0);
+	    cpuid_known_get(known, launcher, config, 120000, &first, &error),
+	    0);
 	cr_assert_eq(lf_domain_config_set(&config->cpu, "qemu64", &error), 0);
 	started = 0;
 	cr_assert_eq(
-	    cpuid_known_get(known, launcher, config, 20000, &first, &error), 0,
+	    cpuid_known_get(known, launcher, config, 120000, &first, &error), 0,
 	    "%s", error.message);
 	cr_assert_eq(started, 1);
 	other = cpuid_known_ref(known);
 	cpuid_known_unref(known);
 	cr_assert_eq(
-	    cpuid_known_get(other, launcher, config, 20000, &second, &error),
+	    cpuid_known_get(other, launcher, config, 120000, &second, &error),
 	    0);
 	cr_assert_eq(started, 1);
 	cr_assert_eq(memcmp(&first, &second, sizeof(first)), 0);
@@ -145,10 +146,11 @@ Test(cpuid_probe, what_is_known_of_a_process_is_not_asked_again, .timeout = 240)
 	/* Another process, and who knows of none: asked each time. */
 	known = cpuid_known_new();
 	cr_assert_eq(
-	    cpuid_known_get(known, launcher, config, 20000, &second, &error),
+	    cpuid_known_get(known, launcher, config, 120000, &second, &error),
 	    0);
 	cr_assert_eq(
-	    cpuid_known_get(NULL, launcher, config, 20000, &second, &error), 0);
+	    cpuid_known_get(NULL, launcher, config, 120000, &second, &error),
+	    0);
 	cr_assert_eq(started, 3);
 	cpuid_known_unref(known);
 	lf_launcher_spawn_free(launcher);

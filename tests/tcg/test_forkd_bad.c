@@ -40,7 +40,7 @@ connect_raw(void)
 }
 
 /* For what comes, however busy the machine is. */
-#define COMES_MS 60000
+#define COMES_MS 300000
 
 /*
  * What comes until these words have come (NULL: until the end of the

@@ -89,7 +89,7 @@ launch_again(unsigned fork, const char *name)
 		rc = control_client_call(client, "launch-dm",
 		    name != NULL ? launch_arguments(fork, name)
 				 : forkd_domain(fork),
-		    NULL, NULL, 60000, NULL, &error);
+		    NULL, NULL, 300000, NULL, &error);
 	}
 	cr_assert(rc == 0 || rc == -EBADFD, "%s", error.message);
 	control_client_free(client);

@@ -224,7 +224,7 @@ Test(forkd, a_generation_id_changes_when_it_is_asked_for)
 	forkd_start(NULL);
 	parent = forkd_create(config);
 	console_open(&console, path);
-	console_wait(&console, 0, "agent> ready", 60000);
+	console_wait(&console, 0, "agent> ready", 300000);
 	/* A GUID in memory has its first three parts in little endian. */
 	check_generation_id(&console, "0403020106050807090a0b0c0d0e0f10");
 	console_close(&console);
@@ -280,20 +280,20 @@ Test(forkd, device_state_is_saved_to_a_descriptor_and_taken_from_one)
 	client = forkd_connect();
 	id = forkd_create(guest_bootless("a"));
 	cr_assert_eq(control_client_call(client, "save-devstate",
-			 with(id, "fd", json_integer(0)), &fds, NULL, 60000,
+			 with(id, "fd", json_integer(0)), &fds, NULL, 300000,
 			 NULL, &error),
 	    0, "%s", error.message);
 	cr_assert_gt(lseek(fd, 0, SEEK_END), 1000);
 	cr_assert_eq(control_client_call(client, "fork-vm",
 			 json_pack("{s:s, s:i, s:i}", "domain", "a", "devstate",
 			     0, "count", 2),
-			 &fds, NULL, 60000, NULL, &error),
+			 &fds, NULL, 300000, NULL, &error),
 	    0, "%s", error.message);
 	/* Cut, it is refused, and no fork is left of it. */
 	cr_assert_eq(ftruncate(fd, 1000), 0);
 	cr_assert_lt(control_client_call(client, "fork-vm",
 			 json_pack("{s:s, s:i}", "domain", "a", "devstate", 0),
-			 &fds, NULL, 60000, NULL, &error),
+			 &fds, NULL, 300000, NULL, &error),
 	    0);
 	cr_assert_eq(forkd_directories(), 3);
 	control_client_free(client);
@@ -313,7 +313,7 @@ lease(unsigned id, int theirs)
 	int rc;
 
 	rc = control_client_call(client, "lease-snapshot",
-	    with(id, "fd", json_integer(0)), &fds, NULL, 60000, NULL, &error);
+	    with(id, "fd", json_integer(0)), &fds, NULL, 300000, NULL, &error);
 	cr_assert_eq(rc, 0, "%s", error.message);
 	control_client_free(client);
 }
@@ -410,7 +410,7 @@ Test(forkd, the_console_is_handed_out_as_a_descriptor)
 	forkd_create(config);
 	client = forkd_connect();
 	cr_assert_eq(control_client_call(client, "console", forkd_domain(1),
-			 &fds, NULL, 60000, NULL, &error),
+			 &fds, NULL, 300000, NULL, &error),
 	    0, "%s", error.message);
 	cr_assert_eq(fds.received_count, 1);
 	for (waited = 0; n <= 0 && waited < 3000; waited++) {
@@ -614,7 +614,7 @@ Test(forkd, a_command_waits_for_a_forkd_that_is_ending_and_starts_another)
 
 	choose_forkd(program, sizeof(program));
 	ending = lock_for(500);
-	cr_assert_eq(control_start(program, true, 60000, &client, &error), 0,
+	cr_assert_eq(control_start(program, true, 300000, &client, &error), 0,
 	    "%s", error.message);
 	waitpid(ending, NULL, 0);
 	control_client_free(client);
@@ -630,8 +630,8 @@ Test(forkd, one_that_was_started_by_a_command_goes_with_the_last_domain)
 
 	choose_forkd(program, sizeof(program));
 	cr_assert_eq(
-	    control_start(program, false, 60000, &client, &error), -ENOENT);
-	cr_assert_eq(control_start(program, true, 60000, &client, &error), 0,
+	    control_start(program, false, 300000, &client, &error), -ENOENT);
+	cr_assert_eq(control_start(program, true, 300000, &client, &error), 0,
 	    "%s", error.message);
 	{
 		struct lf_domain_config *config = guest_bootless("a");
@@ -639,20 +639,20 @@ Test(forkd, one_that_was_started_by_a_command_goes_with_the_last_domain)
 		cr_assert_eq(control_client_call(client, "create",
 				 json_pack("{s:o}", "config",
 				     forkd_config_value(config)),
-				 NULL, NULL, 60000, NULL, &error),
+				 NULL, NULL, 300000, NULL, &error),
 		    0, "%s", error.message);
 		lf_domain_config_free(config);
 	}
 	control_client_free(client);
 	usleep(600000);
 	/* A domain keeps it; then nothing does. */
-	cr_assert_eq(control_start(program, false, 60000, &client, &error), 0);
+	cr_assert_eq(control_start(program, false, 300000, &client, &error), 0);
 	cr_assert_eq(control_client_call(client, "destroy", forkd_domain(1),
-			 NULL, NULL, 60000, NULL, &error),
+			 NULL, NULL, 300000, NULL, &error),
 	    0);
 	control_client_free(client);
 	for (waited = 0; access(forkd_socket(), F_OK) == 0; waited += 20) {
-		cr_assert_lt(waited, 60000);
+		cr_assert_lt(waited, 300000);
 		usleep(20000);
 	}
 	forkd_wait_processes(0);

@@ -33,7 +33,7 @@ DEFINE_CLEANUP(struct lf_snapshot *, lf_snapshot_unref);
 #define OVMF_CODE        "/usr/share/OVMF/OVMF_CODE_4M.fd"
 #define OVMF_VARS        "/usr/share/OVMF/OVMF_VARS_4M.fd"
 
-#define BOOT_MS          60000
+#define BOOT_MS          300000
 #define DISK_BYTES       (1 << 20)
 
 TestSuite(
@@ -88,7 +88,7 @@ check_goes_on(const struct console *parent, struct console *fork, int ticks)
 	char wanted[32];
 
 	snprintf(wanted, sizeof(wanted), "tick %u\n", frozen + (unsigned)ticks);
-	console_wait(fork, 0, wanted, 60000);
+	console_wait(fork, 0, wanted, 300000);
 	cr_assert_gt(asprintf(&both, "%s%s", parent->text, fork->text), 0);
 	last = ticks_check(both);
 	cr_assert_geq(last, frozen + (unsigned)ticks);
@@ -158,7 +158,7 @@ static void
 stop_at_breakpoint(struct lf_domain *domain)
 {
 	struct qemu_domain *qemu = domain->impl;
-	struct run_until_options options = {.timeout_ms = 60000};
+	struct run_until_options options = {.timeout_ms = 300000};
 	struct run_until_result result;
 	cleanup_free char *text = NULL;
 	char status[32];
@@ -253,7 +253,7 @@ Test(full_fork, forks_go_on_and_the_parent_stays_as_it_was, .timeout = 900)
 	console_run(&console, "mem write 0x%" PRIx64 " 8192 11", video);
 	console_run(&console, "mem write 0xe8000 4096 12");
 	console_run(&console, "disk write /dev/vda 0 8 13");
-	console_wait(&console, 0, "tick 3\n", 60000);
+	console_wait(&console, 0, "tick 3\n", 300000);
 
 	OK(lf_domain_freeze(parent, &snapshot, &error));
 	console_drain(&console, 50);
@@ -330,7 +330,7 @@ Test(full_fork, forks_go_on_and_the_parent_stays_as_it_was, .timeout = 900)
 
 		snprintf(next, sizeof(next), "tick %u\n",
 		    ticks_check(console.text) + 2);
-		console_wait(&console, 0, next, 60000);
+		console_wait(&console, 0, next, 300000);
 		ticks_check(console.text);
 	}
 	console_run(&console, "disk write /dev/vda 0 8 17");

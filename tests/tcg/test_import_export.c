@@ -39,7 +39,7 @@ DEFINE_CLEANUP(struct lf_snapshot *, lf_snapshot_unref);
 #define cleanup_domain   cleanup(lf_domain_free_p)
 #define cleanup_snapshot cleanup(lf_snapshot_unref_p)
 
-#define BOOT_MS          60000
+#define BOOT_MS          300000
 #define MSR_KERNEL_GS    0xc0000102
 #define MSR_PAT          0x277
 #define MSR_DEADLINE     0x6e0
@@ -280,7 +280,7 @@ gdb_of(struct lf_domain *domain, const char *name)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	cr_assert_eq(connect(fd, (struct sockaddr *)&address, sizeof(address)),
 	    0, "%s", path);
-	OK(gdb_client_new(fd, 20000, &client, &error));
+	OK(gdb_client_new(fd, 120000, &client, &error));
 	return client;
 }
 

@@ -194,7 +194,7 @@ Test(qemu_domain, a_killed_qemu_is_a_crashed_domain)
 	kill(qemu->process.pid, SIGKILL);
 	for (int i = 0; i < 50 && lf_domain_state(parent) == LF_DOMAIN_RUNNING;
 	     i++) {
-		cr_assert_eq(poll(&pfd, 1, 60000), 1);
+		cr_assert_eq(poll(&pfd, 1, 300000), 1);
 		lf_domain_dispatch(parent, NULL, &error);
 	}
 	cr_assert_eq(lf_domain_state(parent), LF_DOMAIN_CRASHED);

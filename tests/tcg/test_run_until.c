@@ -17,7 +17,7 @@
 #include "qemu/run_until.h"
 #include "tcg/linux_guest.h"
 
-#define TIMEOUT_MS 60000
+#define TIMEOUT_MS 300000
 
 static struct linux_guest guest;
 

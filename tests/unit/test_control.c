@@ -407,7 +407,7 @@ server_end(struct server *s)
 #define GREETING "{\"QMP\":{}}\n"
 
 /* What comes is waited for, however busy the machine; what does not, is not. */
-#define COMES_MS 60000
+#define COMES_MS 300000
 #define NEVER_MS 50
 
 static const struct {

@@ -22,7 +22,7 @@ wait_end(struct process *process, char *how, size_t size)
 {
 	struct pollfd p = {.fd = process->pidfd, .events = POLLIN};
 
-	cr_assert_eq(poll(&p, 1, 60000), 1);
+	cr_assert_eq(poll(&p, 1, 300000), 1);
 	process_collect(process, how, size);
 	process_done(process);
 }

@@ -26,7 +26,7 @@
 #define GREETING "{\"QMP\": {\"version\": {}, \"capabilities\": []}}\n"
 
 /* For what comes, however busy the machine is. */
-#define COMES_MS 60000
+#define COMES_MS 300000
 
 static struct lf_error error;
 
