@@ -109,8 +109,8 @@ ask(struct daemon *daemon, struct domain *domain, struct lf_error *error)
 		return error_nomem(error);
 	*question = (struct question){daemon, domain->id};
 	change_adopt_begin(domain);
-	life_call(domain, ROLE_DESCRIBE, NULL, NULL, 0, DESCRIBE_MS,
-	    on_described, question);
+	life_call(
+	    domain, ROLE_DESCRIBE, NULL, DESCRIBE_MS, on_described, question);
 	return 0;
 }
 

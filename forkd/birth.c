@@ -190,6 +190,7 @@ static int
 boot(struct birth *birth, struct lf_domain_config *take_config, bool paused,
     struct lf_error *error)
 {
+	struct peer_load load = {.fd_count = 0};
 	json_t *config = NULL;
 	struct domain *domain;
 	int rc;
@@ -202,9 +203,9 @@ boot(struct birth *birth, struct lf_domain_config *take_config, bool paused,
 	if (rc < 0)
 		return rc;
 	birth->answers = 1;
-	life_call(domain, ROLE_BOOT,
-	    json_pack("{s:o, s:b}", "config", config, "paused", paused), NULL,
-	    0, BIRTH_MS, on_answer, birth);
+	load.take_arguments =
+	    json_pack("{s:o, s:b}", "config", config, "paused", paused);
+	life_call(domain, ROLE_BOOT, &load, BIRTH_MS, on_answer, birth);
 	return 0;
 }
 
@@ -243,6 +244,7 @@ fork_domain(struct birth *birth, struct domain *parent,
     struct lf_error *error)
 {
 	cleanup_close int child_end = -1, parent_end = -1;
+	struct peer_load to_parent, to_fork;
 	json_t *config = NULL;
 	struct domain *domain;
 	int fds[2], sv[2], rc;
@@ -265,16 +267,20 @@ fork_domain(struct birth *birth, struct domain *parent,
 	if (rc < 0)
 		return rc;
 	birth->answers = 2;
-	life_call(parent, ROLE_SEND_SNAPSHOT,
-	    json_pack("{s:i, s:I}", "fd", 0, "holder", (json_int_t)domain->id),
-	    &parent_end, 1, BIRTH_MS, on_answer, birth);
+	to_parent = (struct peer_load){.fds = &parent_end,
+	    .fd_count = 1,
+	    .take_arguments = json_pack(
+		"{s:i, s:I}", "fd", 0, "holder", (json_int_t)domain->id)};
+	life_call(
+	    parent, ROLE_SEND_SNAPSHOT, &to_parent, BIRTH_MS, on_answer, birth);
 	fds[0] = child_end;
 	fds[1] = devstate_fd;
-	life_call(domain, ROLE_FORK,
-	    json_pack("{s:o, s:b, s:i, s:o*}", "config", config, "paused",
-		paused, "origin", 0, "devstate",
-		devstate_fd >= 0 ? json_integer(1) : NULL),
-	    fds, devstate_fd >= 0 ? 2 : 1, BIRTH_MS, on_answer, birth);
+	to_fork = (struct peer_load){.fds = fds,
+	    .fd_count = devstate_fd >= 0 ? 2 : 1,
+	    .take_arguments = json_pack("{s:o, s:b, s:i, s:o*}", "config",
+		config, "paused", paused, "origin", 0, "devstate",
+		devstate_fd >= 0 ? json_integer(1) : NULL)};
+	life_call(domain, ROLE_FORK, &to_fork, BIRTH_MS, on_answer, birth);
 	return 0;
 }
 
@@ -299,6 +305,7 @@ fork_here(struct birth *birth, struct domain *parent, json_t *take_options,
     bool paused, struct lf_error *error)
 {
 	struct lf_domain_config *config = NULL;
+	struct peer_load load = {.fd_count = 0};
 	struct domain *domain = NULL;
 	int rc;
 
@@ -313,11 +320,10 @@ fork_here(struct birth *birth, struct domain *parent, json_t *take_options,
 	snprintf(domain->accelerator_reason, sizeof(domain->accelerator_reason),
 	    "without device model");
 	birth->answers = 1;
-	life_call(parent, ROLE_FORK_HERE,
-	    json_pack("{s:I, s:s, s:b, s:o}", "id", (json_int_t)domain->id,
-		"name", domain->config->name, "paused", paused, "options",
-		take_options),
-	    NULL, 0, BIRTH_MS, on_answer, birth);
+	load.take_arguments = json_pack("{s:I, s:s, s:b, s:o}", "id",
+	    (json_int_t)domain->id, "name", domain->config->name, "paused",
+	    paused, "options", take_options);
+	life_call(parent, ROLE_FORK_HERE, &load, BIRTH_MS, on_answer, birth);
 	return 0;
 }
 

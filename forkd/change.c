@@ -167,6 +167,8 @@ begin_launch(struct change *change, struct domain *domain,
     struct lf_domain_config *take_config, int devstate_fd, bool paused,
     struct lf_error *error)
 {
+	struct peer_load load = {
+	    .fds = &devstate_fd, .fd_count = devstate_fd >= 0};
 	json_t *config = NULL;
 	int rc = 0;
 
@@ -184,10 +186,10 @@ begin_launch(struct change *change, struct domain *domain,
 	domain->wants_device_model = false;
 	/* A launch that waits for others may come to the next forkd's time. */
 	daemon_save(domain);
-	life_call(domain, ROLE_LAUNCH,
+	load.take_arguments =
 	    json_pack("{s:o, s:b, s:o*}", "config", config, "paused", paused,
-		"devstate", devstate_fd >= 0 ? json_integer(0) : NULL),
-	    &devstate_fd, devstate_fd >= 0, CHANGE_MS, on_launched, change);
+		"devstate", devstate_fd >= 0 ? json_integer(0) : NULL);
+	life_call(domain, ROLE_LAUNCH, &load, CHANGE_MS, on_launched, change);
 	return 0;
 }
 
@@ -269,6 +271,7 @@ on_prepared(void *opaque, const struct lf_error *error, json_t *result,
 void
 change_prepare(struct domain *domain, change_done *done, void *opaque)
 {
+	struct peer_load load = {.fd_count = 0};
 	struct change *change = NULL;
 	json_t *config = NULL;
 	struct lf_error error;
@@ -293,8 +296,8 @@ change_prepare(struct domain *domain, change_done *done, void *opaque)
 	}
 	domain->launching = true;
 	daemon_save(domain);
-	life_call(domain, ROLE_PREPARE, json_pack("{s:o}", "config", config),
-	    NULL, 0, CHANGE_MS, on_prepared, change);
+	load.take_arguments = json_pack("{s:o}", "config", config);
+	life_call(domain, ROLE_PREPARE, &load, CHANGE_MS, on_prepared, change);
 }
 
 /* --- reset --- */
@@ -353,6 +356,7 @@ void
 change_reset(
     struct domain *domain, bool paused, change_done *done, void *opaque)
 {
+	struct peer_load load = {.fd_count = 0};
 	struct change *change = NULL;
 	struct lf_error error;
 	int rc = check_reset(domain, &error);
@@ -363,8 +367,8 @@ change_reset(
 		done(opaque, domain, &error);
 		return;
 	}
-	life_call(domain, ROLE_RESET, json_pack("{s:b}", "paused", paused),
-	    NULL, 0, CHANGE_MS, on_reset, change);
+	load.take_arguments = json_pack("{s:b}", "paused", paused);
+	life_call(domain, ROLE_RESET, &load, CHANGE_MS, on_reset, change);
 }
 
 /* --- adoption --- */

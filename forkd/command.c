@@ -158,39 +158,44 @@ on_forwarded(void *opaque, const struct lf_error *error, json_t *result,
 	free(f);
 }
 
+/* The domain process carries the request out; its answer is ours. */
 static void
-forward_for(int timeout_ms, struct client *client, struct domain *domain,
+forward(struct client *client, struct domain *domain,
     struct peer_request *request, enum role_command_id command,
-    json_t *take_arguments, const int *fds, size_t fd_count)
+    const struct peer_load *load, int timeout_ms)
 {
 	struct forward *f = sys.calloc(1, sizeof(*f));
 	struct lf_error error;
 
 	if (f == NULL) {
-		json_decref(take_arguments);
+		json_decref(load != NULL ? load->take_arguments : NULL);
 		error_nomem(&error);
 		peer_fail(request, &error);
 		return;
 	}
 	*f = (struct forward){client->daemon, request, domain->id};
-	life_call(domain, command, take_arguments, fds, fd_count, timeout_ms,
-	    on_forwarded, f);
+	life_call(domain, command, load, timeout_ms, on_forwarded, f);
 }
 
+/* The same, with the descriptor that came with the request. */
 static void
-forward(struct client *client, struct domain *domain,
-    struct peer_request *request, enum role_command_id command,
-    json_t *take_arguments, const int *fds, size_t fd_count)
+forward_fd(struct client *client, struct domain *domain,
+    struct peer_request *request, enum role_command_id command)
 {
-	forward_for(FORWARD_MS, client, domain, request, command,
-	    take_arguments, fds, fd_count);
+	int fd = peer_request_fd(request, "fd");
+	struct peer_load load = {.take_arguments = json_pack("{s:i}", "fd", 0),
+	    .fds = &fd,
+	    .fd_count = 1};
+
+	forward(client, domain, request, command, &load, FORWARD_MS);
+	close_fd(fd);
 }
 
 static void
 pause_(
     struct client *client, struct domain *domain, struct peer_request *request)
 {
-	forward(client, domain, request, ROLE_PAUSE, NULL, NULL, 0);
+	forward(client, domain, request, ROLE_PAUSE, NULL, FORWARD_MS);
 }
 
 static void
@@ -203,7 +208,8 @@ unpause(
 	    registry_check_holders(domain, &error) < 0)
 		peer_fail(request, &error);
 	else
-		forward(client, domain, request, ROLE_UNPAUSE, NULL, NULL, 0);
+		forward(
+		    client, domain, request, ROLE_UNPAUSE, NULL, FORWARD_MS);
 }
 
 static void
@@ -213,7 +219,8 @@ shutdown_(
 	struct lf_error error;
 
 	if (domain->device_model) {
-		forward(client, domain, request, ROLE_SHUTDOWN, NULL, NULL, 0);
+		forward(
+		    client, domain, request, ROLE_SHUTDOWN, NULL, FORWARD_MS);
 		return;
 	}
 	error_set(&error, EOPNOTSUPP,
@@ -228,25 +235,21 @@ freeze(
     struct client *client, struct domain *domain, struct peer_request *request)
 {
 	const json_t *timeout = peer_request_argument(request, "timeout");
-	json_t *arguments = json_object();
+	struct peer_load load = {.take_arguments = json_object()};
 
 	/* The domain process knows which domain is meant: itself. */
 	if (request->arguments != NULL)
-		json_object_update(arguments, request->arguments);
-	json_object_del(arguments, "domain");
-	forward_for(FORWARD_MS + (int)json_integer_value(timeout) * 1000,
-	    client, domain, request, ROLE_FREEZE, arguments, NULL, 0);
+		json_object_update(load.take_arguments, request->arguments);
+	json_object_del(load.take_arguments, "domain");
+	forward(client, domain, request, ROLE_FREEZE, &load,
+	    FORWARD_MS + (int)json_integer_value(timeout) * 1000);
 }
 
 static void
 save_devstate(
     struct client *client, struct domain *domain, struct peer_request *request)
 {
-	int fd = peer_request_fd(request, "fd");
-
-	forward(client, domain, request, ROLE_SAVE_DEVSTATE,
-	    json_pack("{s:i}", "fd", 0), &fd, 1);
-	close_fd(fd);
+	forward_fd(client, domain, request, ROLE_SAVE_DEVSTATE);
 }
 
 /* To a process that forkd knows nothing of: no domain holds the snapshot. */
@@ -254,11 +257,7 @@ static void
 lease(
     struct client *client, struct domain *domain, struct peer_request *request)
 {
-	int fd = peer_request_fd(request, "fd");
-
-	forward(client, domain, request, ROLE_SEND_SNAPSHOT,
-	    json_pack("{s:i}", "fd", 0), &fd, 1);
-	close_fd(fd);
+	forward_fd(client, domain, request, ROLE_SEND_SNAPSHOT);
 }
 
 static void (*const handlers[CONTROL_COMMAND_COUNT])(struct client *client,

@@ -166,8 +166,7 @@ destroy_unless_leased(
 		return;
 	}
 	*check = (struct check){daemon, request, domain->id};
-	life_call(domain, ROLE_CHECK_LEASES, NULL, NULL, 0, CHECK_MS,
-	    on_checked, check);
+	life_call(domain, ROLE_CHECK_LEASES, NULL, CHECK_MS, on_checked, check);
 }
 
 void

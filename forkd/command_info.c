@@ -209,7 +209,7 @@ on_described(void *opaque, const struct lf_error *error, json_t *result,
 	    json_is_true(peer_request_argument(look->request, "registers")) &&
 	    json_object_get(result, "registers") == NULL) {
 		look->described = json_copy(result);
-		life_call(domain, ROLE_REGISTERS, NULL, NULL, 0, REGISTERS_MS,
+		life_call(domain, ROLE_REGISTERS, NULL, REGISTERS_MS,
 		    on_registers, look);
 		return;
 	}
@@ -231,8 +231,7 @@ look_closely(struct client *client, struct domain *domain,
 		return;
 	}
 	*look = (struct look){client->daemon, request, domain->id, NULL};
-	life_call(
-	    domain, ROLE_DESCRIBE, NULL, NULL, 0, DESCRIBE_MS, done, look);
+	life_call(domain, ROLE_DESCRIBE, NULL, DESCRIBE_MS, done, look);
 }
 
 void

@@ -72,8 +72,7 @@ ask_process(struct listing *listing, struct domain *domain, json_t *row)
 		return;
 	*count = (struct count){listing, row};
 	listing->awaited++;
-	life_call(
-	    domain, ROLE_PAGES, NULL, NULL, 0, PAGES_MS, on_counted, count);
+	life_call(domain, ROLE_PAGES, NULL, PAGES_MS, on_counted, count);
 }
 
 /*

@@ -395,8 +395,7 @@ command_fork(
 	} else if (domain->state == CONTROL_FROZEN)
 		start_forks(f);
 	else
-		life_call(domain, ROLE_FREEZE, NULL, NULL, 0, FREEZE_MS,
-		    on_frozen, f);
+		life_call(domain, ROLE_FREEZE, NULL, FREEZE_MS, on_frozen, f);
 }
 
 /* --- launch-dm, reset --- */

@@ -32,9 +32,7 @@
 /* What the worker waits for. */
 struct need {
 	enum role_need_id id;
-	json_t *arguments;
-	const int *fds;
-	size_t fd_count;
+	struct peer_load load;
 	bool sent, done;
 	json_t *result;
 	int *ret_fds;
@@ -82,6 +80,7 @@ on_answer(void *opaque, const struct lf_error *error, json_t *result,
 void
 domain_need_send(struct domain_process *p)
 {
+	struct peer_load load;
 	struct need *need;
 
 	pthread_mutex_lock(&p->lock);
@@ -100,8 +99,10 @@ domain_need_send(struct domain_process *p)
 		finish(p, need);
 		return;
 	}
-	peer_call(p->peer, role_needs[need->id].name, take_ptr(need->arguments),
-	    need->fds, need->fd_count, NEED_MS, on_answer, p);
+	load = need->load;
+	need->load.take_arguments = NULL;
+	peer_call(
+	    p->peer, role_needs[need->id].name, &load, NEED_MS, on_answer, p);
 }
 
 /*
@@ -117,15 +118,16 @@ ask_forkd(
 	struct domain_process *p = h->process;
 	uint64_t one = 1;
 
-	if (need->arguments == NULL)
+	if (need->load.take_arguments == NULL)
 		return error_nomem(error);
 	if (p->over) {
-		json_decref(need->arguments);
+		json_decref(need->load.take_arguments);
 		return error_set(error, EPIPE,
 		    "there is no forkd that could be asked to '%s'",
 		    role_needs[need->id].name);
 	}
-	json_object_set_new(need->arguments, "domain", json_integer(h->id));
+	json_object_set_new(
+	    need->load.take_arguments, "domain", json_integer(h->id));
 	pthread_mutex_lock(&p->lock);
 	p->need = need;
 	if (sys.write(p->wake_fd, &one, sizeof(one)) < 0) {
@@ -137,7 +139,7 @@ ask_forkd(
 		pthread_cond_wait(&p->answered, &p->lock);
 	p->need = NULL;
 	pthread_mutex_unlock(&p->lock);
-	json_decref(need->arguments);
+	json_decref(need->load.take_arguments);
 	if (need->rc < 0 && error != NULL)
 		*error = need->error;
 	return need->rc;
@@ -161,7 +163,7 @@ look_at(const struct domain_launcher *h, const char *path, const char *format,
 {
 	cleanup_close int fd = -1;
 	struct need need = {.id = ROLE_OPEN_IMAGE,
-	    .arguments = json_pack("{s:s}", "path", path),
+	    .load.take_arguments = json_pack("{s:s}", "path", path),
 	    .ret_fds = &fd,
 	    .fd_wanted = 1};
 	off_t end;
@@ -349,12 +351,11 @@ start_qemu(struct lf_launcher *launcher, const struct lf_qemu_request *request,
 	const struct domain_launcher *h = launcher->opaque;
 	int fds[4], rc;
 	struct need need = {.id = ROLE_START_QEMU,
-	    .fds = &request->ram_fd,
-	    .fd_count = 1,
+	    .load = {.fds = &request->ram_fd, .fd_count = 1},
 	    .ret_fds = fds,
 	    .fd_wanted = 4};
 
-	rc = make_arguments(h, request, &need.arguments, error);
+	rc = make_arguments(h, request, &need.load.take_arguments, error);
 	if (rc == 0)
 		rc = ask_forkd(h, &need, error);
 	if (rc < 0)
@@ -404,9 +405,9 @@ ask_for_overlay(const struct domain_launcher *h,
     struct lf_error *error)
 {
 	struct need need = {.id = ROLE_MAKE_OVERLAY,
-	    .arguments = json_pack("{s:s, s:s, s:I, s:s*, s:s*}", "backing",
-		request->backing, "format", request->backing_format, "bytes",
-		(json_int_t)bytes, "path", request->path, "label",
+	    .load.take_arguments = json_pack("{s:s, s:s, s:I, s:s*, s:s*}",
+		"backing", request->backing, "format", request->backing_format,
+		"bytes", (json_int_t)bytes, "path", request->path, "label",
 		request->label)};
 	int rc;
 
@@ -449,7 +450,7 @@ static void
 remove_overlay(struct lf_launcher *launcher, const char *path)
 {
 	struct need need = {.id = ROLE_REMOVE_OVERLAY,
-	    .arguments = json_pack("{s:s}", "path", path)};
+	    .load.take_arguments = json_pack("{s:s}", "path", path)};
 	struct lf_error ignored;
 
 	ask_forkd(launcher->opaque, &need, &ignored);

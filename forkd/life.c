@@ -137,23 +137,26 @@ lose_hosted(struct domain *host, const char *reason)
 
 void
 life_call(struct domain *domain, enum role_command_id command,
-    json_t *take_arguments, const int *fds, size_t fd_count, int timeout_ms,
-    peer_done *done, void *opaque)
+    const struct peer_load *load, int timeout_ms, peer_done *done, void *opaque)
 {
 	struct peer *link = registry_link(domain);
+	struct peer_load named = {.take_arguments = NULL};
 	struct lf_error error;
 
-	if (take_arguments == NULL)
-		take_arguments = json_object();
-	if (link == NULL || take_arguments == NULL) {
-		json_decref(take_arguments);
+	if (load != NULL)
+		named = *load;
+	if (named.take_arguments == NULL)
+		named.take_arguments = json_object();
+	if (link == NULL || named.take_arguments == NULL) {
+		json_decref(named.take_arguments);
 		error_set(&error, EBADFD, "it has no domain process any more");
 		done(opaque, &error, NULL, NULL);
 		return;
 	}
-	json_object_set_new(take_arguments, "domain", json_integer(domain->id));
-	peer_call(link, role_commands[command].name, take_arguments, fds,
-	    fd_count, timeout_ms, done, opaque);
+	json_object_set_new(
+	    named.take_arguments, "domain", json_integer(domain->id));
+	peer_call(link, role_commands[command].name, &named, timeout_ms, done,
+	    opaque);
 }
 
 /* --- the link to the domain process --- */
@@ -511,8 +514,8 @@ life_destroy(struct daemon *daemon, struct domain *domain, const char *why,
 	host = registry_host(domain);
 	if (domain->host != 0 && host != NULL && host->link != NULL) {
 		domain->ending = true;
-		life_call(domain, ROLE_DESTROY, NULL, NULL, 0, -1,
-		    on_ended_there, domain);
+		life_call(
+		    domain, ROLE_DESTROY, NULL, -1, on_ended_there, domain);
 	} else
 		check_ended(domain);
 }

@@ -21,12 +21,12 @@ int life_start(
     struct daemon *daemon, struct domain *domain, struct lf_error *error);
 
 /*
- * Asks the process that the domain lives in (takes the arguments; NULL: none),
- * in its name; `done` is called once, at once when there is no process.
+ * Asks the process that the domain lives in, in its name, as peer_call();
+ * `done` is called once, at once when there is no process.
  */
 void life_call(struct domain *domain, enum role_command_id command,
-    json_t *take_arguments, const int *fds, size_t fd_count, int timeout_ms,
-    peer_done *done, void *opaque);
+    const struct peer_load *load, int timeout_ms, peer_done *done,
+    void *opaque);
 
 /*
  * Takes a report of a state, from the domain process with what else it says

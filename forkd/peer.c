@@ -379,16 +379,18 @@ on_call_timeout(evutil_socket_t fd, short what, void *arg)
 }
 
 void
-peer_call(struct peer *peer, const char *command, json_t *take_arguments,
-    const int *fds, size_t fd_count, int timeout_ms, peer_done *done,
-    void *opaque)
+peer_call(struct peer *peer, const char *command, const struct peer_load *load,
+    int timeout_ms, peer_done *done, void *opaque)
 {
+	static const struct peer_load nothing = {.take_arguments = NULL};
 	struct timeval limit = {timeout_ms / 1000, (timeout_ms % 1000) * 1000L};
 	struct call *call = sys.calloc(1, sizeof(*call));
 	struct lf_error error;
 	struct event *timer;
 	json_t *message;
 
+	if (load == NULL)
+		load = &nothing;
 	/* A call without its time limit might never end. */
 	timer = call != NULL ? evtimer_new(peer->base, on_call_timeout, call)
 			     : NULL;
@@ -396,7 +398,7 @@ peer_call(struct peer *peer, const char *command, json_t *take_arguments,
 	    (timeout_ms >= 0 && event_add(timer, &limit) < 0)) {
 		event_free_p(&timer);
 		free(call);
-		json_decref(take_arguments);
+		json_decref(load->take_arguments);
 		error_nomem(&error);
 		done(opaque, &error, NULL, NULL);
 		return;
@@ -411,8 +413,8 @@ peer_call(struct peer *peer, const char *command, json_t *take_arguments,
 	peer->calls = call;
 	peer->call_count++;
 	/* A broken peer fails its calls when the loop tells of its end. */
-	message = control_make_command(command, take_arguments, call->id);
-	send_object(peer, message, fds, fd_count);
+	message = control_make_command(command, load->take_arguments, call->id);
+	send_object(peer, message, load->fds, load->fd_count);
 	json_decref(message);
 }
 

@@ -58,12 +58,20 @@ int peer_new(struct event_base *base, int take_sock, const struct peer_ops *ops,
  */
 void peer_free(struct peer *peer);
 
+/* What goes with a command: its arguments, which are taken, and descriptors. */
+struct peer_load {
+	json_t *take_arguments; /* NULL: none */
+	const int *fds;
+	size_t fd_count;
+};
+
 /*
- * Sends a command (takes `take_arguments`); `done` is called exactly once, from
- * the loop, from peer_free(), or at once with -ENOMEM: then nothing was sent.
+ * Sends a command with its load (NULL: nothing goes with it); -1 ms is for
+ * ever. `done` is called exactly once, from the loop, from peer_free(), or at
+ * once with -ENOMEM: then nothing was sent.
  */
-void peer_call(struct peer *peer, const char *command, json_t *take_arguments,
-    const int *fds, size_t fd_count, int timeout_ms, peer_done *done,
+void peer_call(struct peer *peer, const char *command,
+    const struct peer_load *load, int timeout_ms, peer_done *done,
     void *opaque);
 
 /* Sends a ready-made object: a greeting, an event. */

@@ -109,10 +109,10 @@ Test(peer, calls_are_answered_or_refused)
 	struct end a = {0}, b = {0};
 
 	make_ends(&a, &b, &ops);
-	peer_call(a.peer, "hello", NULL, NULL, 0, -1, on_answer, &a);
+	peer_call(a.peer, "hello", NULL, -1, on_answer, &a);
 	turn_until(a.answers == 1);
 	cr_assert_eq(a.last_code, 0);
-	peer_call(a.peer, "fail", NULL, NULL, 0, -1, on_answer, &a);
+	peer_call(a.peer, "fail", NULL, -1, on_answer, &a);
 	turn_until(a.answers == 2);
 	cr_assert_eq(a.last_code, -EBUSY);
 	free_ends(&a, &b);
@@ -123,13 +123,13 @@ Test(peer, a_call_that_nobody_answers_times_out_and_its_late_answer_is_dropped)
 	struct end a = {0}, b = {.hold = true};
 
 	make_ends(&a, &b, &ops);
-	peer_call(a.peer, "hello", NULL, NULL, 0, 30, on_answer, &a);
+	peer_call(a.peer, "hello", NULL, 30, on_answer, &a);
 	turn_until(b.held != NULL && a.answers == 1);
 	cr_assert_eq(a.last_code, -ETIMEDOUT);
 	peer_return(b.held, json_object(), NULL, 0);
 	/* It has come by when the answer to the next call is there. */
 	b.hold = false;
-	peer_call(a.peer, "hello", NULL, NULL, 0, -1, on_answer, &a);
+	peer_call(a.peer, "hello", NULL, -1, on_answer, &a);
 	turn_until(a.answers >= 2);
 	cr_assert_eq(a.answers, 2);
 	cr_assert_eq(a.last_code, 0);
@@ -142,7 +142,7 @@ Test(peer, open_calls_fail_when_the_other_end_goes_away)
 	struct end a = {0}, b = {.hold = true};
 
 	make_ends(&a, &b, &ops);
-	peer_call(a.peer, "hello", NULL, NULL, 0, -1, on_answer, &a);
+	peer_call(a.peer, "hello", NULL, -1, on_answer, &a);
 	turn_until(b.held != NULL);
 	peer_free(b.peer);
 	b.peer = NULL;
@@ -162,7 +162,7 @@ Test(peer, a_serial_peer_takes_the_next_command_after_the_answer)
 
 	make_ends(&a, &b, &serial_ops);
 	for (i = 0; i < 3; i++)
-		peer_call(a.peer, "hello", NULL, NULL, 0, -1, on_answer, &a);
+		peer_call(a.peer, "hello", NULL, -1, on_answer, &a);
 	for (i = 1; i <= 3; i++) {
 		turn_until(b.requests >= (unsigned)i);
 		cr_assert_eq(b.requests, (unsigned)i);

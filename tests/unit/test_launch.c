@@ -349,11 +349,12 @@ static void
 ask_for(struct scene *s, const char *command, json_t *take_arguments,
     const int *fds, size_t fd_count)
 {
+	const struct peer_load load = {take_arguments, fds, fd_count};
+
 	s->answers = 0;
 	s->broken = false;
 	s->request = NULL;
-	peer_call(s->asking, command, take_arguments, fds, fd_count, -1,
-	    on_answer, s);
+	peer_call(s->asking, command, &load, -1, on_answer, s);
 	while (s->request == NULL)
 		event_base_loop(s->wire, EVLOOP_ONCE);
 }
