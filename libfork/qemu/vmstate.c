@@ -147,33 +147,42 @@ described_bytes(const struct vmdesc_node *node, const struct vmdesc_node *end)
 	return bytes;
 }
 
+/* A section or a subsection of one: its bytes, and their description. */
+struct part {
+	const char *name;
+	const struct vmdesc_node *nodes;
+	uint32_t node_count;
+	const uint8_t *body;
+	size_t len;
+};
+
 static int
-load_fields(const char *section, const struct vmstate_field *fields,
-    const struct vmdesc_node *nodes, uint32_t node_count, const uint8_t *body,
-    size_t len, void *state, struct lf_error *error)
+load_fields(const struct part *part, const struct vmstate_field *fields,
+    void *state, struct lf_error *error)
 {
 	const struct vmstate_field *field;
 
 	for (field = fields; field->name != NULL; field++) {
 		const struct vmdesc_node *node =
-		    find_field(field, nodes, node_count);
+		    find_field(field, part->nodes, part->node_count);
 		size_t wanted = element_bytes(field) * field->count, found;
 
 		if (node == NULL)
 			return error_set(error, EBADMSG,
-			    "section '%s': it has no field '%s'", section,
+			    "section '%s': it has no field '%s'", part->name,
 			    field->name);
-		found = described_bytes(node, nodes + node_count);
+		found = described_bytes(node, part->nodes + part->node_count);
 		if (found != wanted)
 			return error_set(error, EBADMSG,
 			    "section '%s', field '%s': %zu bytes, %zu wanted",
-			    section, field->name, found, wanted);
-		if (node->offset > len || wanted > len - node->offset)
+			    part->name, field->name, found, wanted);
+		if (node->offset > part->len ||
+		    wanted > part->len - node->offset)
 			return error_set(error, EBADMSG,
 			    "section '%s', field '%s': %zu bytes wanted, the "
 			    "section ends at 0x%zx",
-			    section, field->name, wanted, len);
-		load_elements(field, body + node->offset, state);
+			    part->name, field->name, wanted, part->len);
+		load_elements(field, part->body + node->offset, state);
 	}
 	return 0;
 }
@@ -198,6 +207,11 @@ load_subsection(const struct vmstate_table *table,
 {
 	int index = vmstate_subsection_index(table, node->name);
 	const struct vmstate_subsection *subsection;
+	const struct part part = {.name = node->name,
+	    .nodes = node->nodes,
+	    .node_count = node->node_count,
+	    .body = bytes,
+	    .len = node->size};
 
 	if (index < 0)
 		return error_set(error, ENOTSUP,
@@ -216,8 +230,7 @@ load_subsection(const struct vmstate_table *table,
 	found->opaque[index].len = node->size;
 	if (subsection->fields == NULL)
 		return 0;
-	return load_fields(node->name, subsection->fields, node->nodes,
-	    node->node_count, bytes, node->size, state, error);
+	return load_fields(&part, subsection->fields, state, error);
 }
 
 int
@@ -225,6 +238,11 @@ vmstate_load(const struct vmstate_table *table,
     const struct vmdesc_device *device, const uint8_t *body, void *state,
     struct vmstate_found *ret_found, struct lf_error *error)
 {
+	const struct part part = {.name = table->name,
+	    .nodes = device->nodes,
+	    .node_count = device->node_count,
+	    .body = body,
+	    .len = device->size};
 	uint32_t i;
 	int rc;
 
@@ -233,8 +251,7 @@ vmstate_load(const struct vmstate_table *table,
 		return error_set(error, ENOTSUP,
 		    "section '%s' has version %u, libfork knows %u",
 		    table->name, device->version, table->version);
-	rc = load_fields(table->name, table->fields, device->nodes,
-	    device->node_count, body, device->size, state, error);
+	rc = load_fields(&part, table->fields, state, error);
 	for (i = 0; rc == 0 && i < device->node_count; i++) {
 		const struct vmdesc_node *node = &device->nodes[i];
 
