@@ -185,12 +185,20 @@ put_page(struct sender *sender, const struct ram_block *block, uint64_t offset,
 		writer_bytes(&sender->w, page, STREAM_PAGE_BYTES);
 }
 
+/* Memory as the view shows it or, without one, as the image has it. */
+struct source {
+	const struct ram_image *image;
+	const struct memory_view *view;
+};
+
 /* Bytes of a file: where they are mapped, or read into the chunk. */
 static int
-find_bytes(struct sender *sender, const struct ram_image *image,
-    const struct memory_view *view, uint32_t file, uint64_t offset, size_t len,
-    const uint8_t **ret_bytes, struct lf_error *error)
+find_bytes(struct sender *sender, const struct source *source, uint32_t file,
+    uint64_t offset, size_t len, const uint8_t **ret_bytes,
+    struct lf_error *error)
 {
+	const struct memory_view *view = source->view;
+
 	*ret_bytes = view != NULL
 			 ? memory_view_file_bytes(view, file, offset, len)
 			 : NULL;
@@ -199,18 +207,15 @@ find_bytes(struct sender *sender, const struct ram_image *image,
 	*ret_bytes = sender->chunk;
 	return view != NULL ? memory_view_read_file(
 				  view, file, offset, sender->chunk, len, error)
-			    : ram_image_read(image, file, offset, sender->chunk,
-				  len, error);
+			    : ram_image_read(source->image, file, offset,
+				  sender->chunk, len, error);
 }
 
-/*
- * The pages of `length` bytes at `start` of a block, as the view shows them or,
- * without one, the image.
- */
+/* The pages of `length` bytes at `start` of a block. */
 static int
-put_pages(struct sender *sender, const struct ram_image *image,
-    const struct memory_view *view, const struct ram_block *block,
-    uint64_t start, uint64_t length, struct lf_error *error)
+put_pages(struct sender *sender, const struct source *source,
+    const struct ram_block *block, uint64_t start, uint64_t length,
+    struct lf_error *error)
 {
 	uint64_t end = start + length;
 
@@ -219,7 +224,7 @@ put_pages(struct sender *sender, const struct ram_image *image,
 						       : CHUNK_BYTES;
 		const uint8_t *bytes;
 		size_t i;
-		int rc = find_bytes(sender, image, view, block->file,
+		int rc = find_bytes(sender, source, block->file,
 		    block->offset + start, len, &bytes, error);
 
 		if (rc < 0)
@@ -236,9 +241,9 @@ put_pages(struct sender *sender, const struct ram_image *image,
 
 /* What runs have of a block. */
 static int
-put_runs(struct sender *sender, const struct ram_image *image,
-    const struct memory_view *view, const struct ram_block *block,
-    const struct ram_run *runs, size_t count, struct lf_error *error)
+put_runs(struct sender *sender, const struct source *source,
+    const struct ram_block *block, const struct ram_run *runs, size_t count,
+    struct lf_error *error)
 {
 	size_t i;
 	int rc = 0;
@@ -255,8 +260,8 @@ put_runs(struct sender *sender, const struct ram_image *image,
 		end -= block->offset;
 		if (end > block->length)
 			end = block->length;
-		rc = put_pages(
-		    sender, image, view, block, start, end - start, error);
+		rc =
+		    put_pages(sender, source, block, start, end - start, error);
 	}
 	return rc;
 }
@@ -270,17 +275,19 @@ put_block(struct sender *sender, const struct stream_plan *plan,
     const struct ram_block *block, struct lf_error *error)
 {
 	const struct ram_image *image = plan->image;
+	const struct source snapshot = {.image = image};
+	const struct source fork = {.image = image, .view = plan->view};
 	bool known = strcmp(block->idstr, plan->ram_idstr) == 0;
 	int rc = 0;
 
 	if (!known)
 		rc = put_pages(
-		    sender, image, NULL, block, 0, block->length, error);
+		    sender, &snapshot, block, 0, block->length, error);
 	if (rc == 0 && plan->view != NULL)
-		rc = put_runs(sender, image, plan->view, block, plan->runs,
-		    plan->run_count, error);
+		rc = put_runs(
+		    sender, &fork, block, plan->runs, plan->run_count, error);
 	else if (rc == 0 && known)
-		rc = put_runs(sender, image, NULL, block, image->runs,
+		rc = put_runs(sender, &snapshot, block, image->runs,
 		    image->run_count, error);
 	return rc;
 }
