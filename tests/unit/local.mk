@@ -55,6 +55,10 @@ unit_tests += tests/unit/test_forkd
 tests_unit_test_forkd_CPPFLAGS = $(test_cppflags) $(EVENT_CFLAGS)
 tests_unit_test_forkd_LDADD = tests/unit/libscene.la forkd/libforkd.la tests/lib/libtest.la $(test_libs)
 
+unit_tests += tests/unit/test_forkd_adopt
+tests_unit_test_forkd_adopt_CPPFLAGS = $(test_cppflags) $(EVENT_CFLAGS)
+tests_unit_test_forkd_adopt_LDADD = tests/unit/libscene.la forkd/libforkd.la tests/lib/libtest.la $(test_libs)
+
 unit_tests += tests/unit/test_forkd_files
 tests_unit_test_forkd_files_CPPFLAGS = $(test_cppflags) $(EVENT_CFLAGS)
 tests_unit_test_forkd_files_LDADD = forkd/libforkd.la tests/lib/libtest.la $(test_libs)
@@ -62,6 +66,10 @@ tests_unit_test_forkd_files_LDADD = forkd/libforkd.la tests/lib/libtest.la $(tes
 unit_tests += tests/unit/test_forkd_peer
 tests_unit_test_forkd_peer_CPPFLAGS = $(test_cppflags) $(EVENT_CFLAGS)
 tests_unit_test_forkd_peer_LDADD = forkd/libforkd.la tests/lib/libtest.la $(test_libs)
+
+unit_tests += tests/unit/test_forkd_registry
+tests_unit_test_forkd_registry_CPPFLAGS = $(test_cppflags) $(EVENT_CFLAGS)
+tests_unit_test_forkd_registry_LDADD = tests/unit/libscene.la forkd/libforkd.la tests/lib/libtest.la $(test_libs)
 
 unit_tests += tests/unit/test_forkd_spawn
 tests_unit_test_forkd_spawn_CPPFLAGS = $(test_cppflags) $(EVENT_CFLAGS)

@@ -35,16 +35,9 @@ on_event(void *opaque, const char *name, json_t *data)
 	l->last = json_incref(data);
 }
 
-static void
-on_closed(void *opaque, const struct lf_error *why)
-{
-	(void)opaque;
-	(void)why;
-}
-
 static const struct peer_ops listener_ops = {
     .event = on_event,
-    .closed = on_closed,
+    .closed = scene_closed,
 };
 
 static void
@@ -105,15 +98,30 @@ on_born(void *opaque, struct domain *domain, const struct lf_error *error)
 	s->rc = error != NULL ? error->code : 0;
 }
 
+/* A fork is being made: its process has been asked for it. */
+static void
+begin(struct scene *s, struct listener *l)
+{
+	scene_open(s);
+	listen_to(l, s);
+	birth_fork_here(
+	    &s->daemon, s->domain, json_object(), false, on_born, s);
+	scene_hear(s, "fork-here");
+}
+
+static void
+end(struct scene *s, struct listener *l)
+{
+	listen_no_more(l, s);
+	scene_close(s);
+}
+
 Test(birth, what_a_fork_stopped_by_before_it_was_there_is_told_with_it)
 {
 	struct listener listener;
 	struct scene s;
 
-	scene_open(&s);
-	listen_to(&listener, &s);
-	birth_fork_here(&s.daemon, s.domain, json_object(), false, on_born, &s);
-	scene_hear(&s, "fork-here");
+	begin(&s, &listener);
 	tell(&s, ROLE_EVENT_STATE,
 	    json_pack("{s:s, s:s}", "state", "running", "reason", ""));
 	tell(&s, ROLE_EVENT_STATE,
@@ -131,8 +139,7 @@ Test(birth, what_a_fork_stopped_by_before_it_was_there_is_told_with_it)
 	    json_string_value(json_object_get(listener.last, "reason")),
 	    "device access");
 	cr_expect_not_null(json_object_get(listener.last, "registers"));
-	listen_no_more(&listener, &s);
-	scene_close(&s);
+	end(&s, &listener);
 }
 
 Test(birth, that_a_fork_runs_is_told_once)
@@ -140,17 +147,13 @@ Test(birth, that_a_fork_runs_is_told_once)
 	struct listener listener;
 	struct scene s;
 
-	scene_open(&s);
-	listen_to(&listener, &s);
-	birth_fork_here(&s.daemon, s.domain, json_object(), false, on_born, &s);
-	scene_hear(&s, "fork-here");
+	begin(&s, &listener);
 	tell(&s, ROLE_EVENT_STATE,
 	    json_pack("{s:s, s:s}", "state", "running", "reason", ""));
 	scene_answer(&s, 1);
 	await(&listener, &s, 1);
 	cr_expect_str_eq(listener.told[0], "DOMAIN_CREATED");
-	listen_no_more(&listener, &s);
-	scene_close(&s);
+	end(&s, &listener);
 }
 
 Test(birth, a_guest_that_was_off_before_its_domain_was_there_is_gone)
@@ -158,10 +161,7 @@ Test(birth, a_guest_that_was_off_before_its_domain_was_there_is_gone)
 	struct listener listener;
 	struct scene s;
 
-	scene_open(&s);
-	listen_to(&listener, &s);
-	birth_fork_here(&s.daemon, s.domain, json_object(), false, on_born, &s);
-	scene_hear(&s, "fork-here");
+	begin(&s, &listener);
 	tell(&s, ROLE_EVENT_ENDED, json_object());
 	scene_answer(&s, 1);
 	cr_assert_eq(s.rc, 0);
@@ -173,6 +173,5 @@ Test(birth, a_guest_that_was_off_before_its_domain_was_there_is_gone)
 	    json_string_value(json_object_get(listener.last, "reason")),
 	    "poweroff");
 	cr_expect_null(registry_find_id(&s.daemon.registry, 2));
-	listen_no_more(&listener, &s);
-	scene_close(&s);
+	end(&s, &listener);
 }
