@@ -154,9 +154,21 @@ unit_tests += tests/unit/test_steal_time
 tests_unit_test_steal_time_CPPFLAGS = $(test_cppflags)
 tests_unit_test_steal_time_LDADD = tests/lib/libtest.la $(test_libs)
 
+noinst_LTLIBRARIES += tests/unit/libsmallstream.la
+tests_unit_libsmallstream_la_SOURCES = tests/unit/small_stream.c tests/unit/small_stream.h
+tests_unit_libsmallstream_la_CPPFLAGS = $(test_cppflags)
+
 unit_tests += tests/unit/test_stream
 tests_unit_test_stream_CPPFLAGS = $(test_cppflags)
-tests_unit_test_stream_LDADD = tests/lib/libtest.la $(test_libs) $(JANSSON_LIBS)
+tests_unit_test_stream_LDADD = tests/unit/libsmallstream.la tests/lib/libtest.la $(test_libs)
+
+unit_tests += tests/unit/test_stream_write
+tests_unit_test_stream_write_CPPFLAGS = $(test_cppflags)
+tests_unit_test_stream_write_LDADD = tests/unit/libsmallstream.la $(test_libs)
+
+unit_tests += tests/unit/test_vmdesc
+tests_unit_test_vmdesc_CPPFLAGS = $(test_cppflags)
+tests_unit_test_vmdesc_LDADD = $(test_libs)
 
 unit_tests += tests/unit/test_btf
 tests_unit_test_btf_CPPFLAGS = $(test_cppflags)
