@@ -111,9 +111,21 @@ unit_tests += tests/unit/test_launch
 tests_unit_test_launch_CPPFLAGS = $(test_cppflags) $(EVENT_CFLAGS)
 tests_unit_test_launch_LDADD = forkd/libforkd.la tests/lib/libtest.la $(test_libs)
 
+noinst_LTLIBRARIES += tests/unit/libmemoryscene.la
+tests_unit_libmemoryscene_la_SOURCES = tests/unit/memory_scene.c tests/unit/memory_scene.h
+tests_unit_libmemoryscene_la_CPPFLAGS = $(test_cppflags)
+
 unit_tests += tests/unit/test_memory
 tests_unit_test_memory_CPPFLAGS = $(test_cppflags)
-tests_unit_test_memory_LDADD = tests/lib/libtest.la $(test_libs)
+tests_unit_test_memory_LDADD = tests/unit/libmemoryscene.la tests/lib/libtest.la $(test_libs)
+
+unit_tests += tests/unit/test_view
+tests_unit_test_view_CPPFLAGS = $(test_cppflags)
+tests_unit_test_view_LDADD = tests/unit/libmemoryscene.la $(test_libs)
+
+unit_tests += tests/unit/test_delta
+tests_unit_test_delta_CPPFLAGS = $(test_cppflags)
+tests_unit_test_delta_LDADD = tests/unit/libmemoryscene.la $(test_libs)
 
 unit_tests += tests/unit/test_snapshot
 tests_unit_test_snapshot_CPPFLAGS = $(test_cppflags)
