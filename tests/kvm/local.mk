@@ -43,6 +43,14 @@ kvm_tests += tests/kvm/test_engine_forks
 tests_kvm_test_engine_forks_CPPFLAGS = $(test_cppflags)
 tests_kvm_test_engine_forks_LDADD = $(engine_libs)
 
+kvm_tests += tests/kvm/test_engine_exits
+tests_kvm_test_engine_exits_CPPFLAGS = $(test_cppflags)
+tests_kvm_test_engine_exits_LDADD = tests/kvm/libengine.la $(microvm_libs)
+
+kvm_tests += tests/kvm/test_engine_parts
+tests_kvm_test_engine_parts_CPPFLAGS = $(test_cppflags)
+tests_kvm_test_engine_parts_LDADD = $(engine_libs)
+
 kvm_tests += tests/kvm/test_engine_threads
 tests_kvm_test_engine_threads_CPPFLAGS = $(test_cppflags)
 tests_kvm_test_engine_threads_LDADD = $(engine_libs)
@@ -53,6 +61,10 @@ tests_kvm_test_engine_faults_LDADD = tests/lib/libtest.la $(test_libs)
 kvm_tests += tests/kvm/test_fuzz
 tests_kvm_test_fuzz_CPPFLAGS = $(test_cppflags) -I$(top_srcdir)/libfork
 tests_kvm_test_fuzz_LDADD = tests/lib/libtest.la $(test_libs)
+
+kvm_tests += tests/kvm/test_fuzz_session
+tests_kvm_test_fuzz_session_CPPFLAGS = $(test_cppflags)
+tests_kvm_test_fuzz_session_LDADD = tests/lib/libtest.la $(test_libs)
 
 kvm_tests += tests/kvm/test_halted
 tests_kvm_test_halted_CPPFLAGS = $(test_cppflags)

@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The version map, the public headers and the built library name the same
-# functions: one that is missing from the map is silently not exported.
+# functions: one that is missing from the map is silently not exported. Each is
+# called in some test or example.
 set -eu
 : "${top_srcdir:?set by make check}" "${top_builddir:?set by make check}"
 dir=$(mktemp -d)
@@ -13,7 +14,7 @@ cat "$top_srcdir"/libfork/include/libfork/*.h |
 sed -nE 's/^[[:space:]]*(lf_[a-z0-9_]+);.*/\1/p' \
 	"$top_srcdir/libfork/libfork.map" | sort >"$dir/map"
 
-echo 1..3
+echo 1..4
 number=0
 same() {
 	number=$((number + 1))
@@ -36,3 +37,10 @@ if [ -f "$top_builddir/libfork/.libs/libfork.so" ]; then
 else
 	echo "ok 3 - the library exports these # SKIP built without shared libraries"
 fi
+
+# A comment is no call; DEFINE_CLEANUP() is one.
+cat "$top_srcdir"/tests/*/*.[ch] "$top_srcdir"/docs/examples/*.c |
+	sed -E 's@//.*|^[[:space:]]*/?\*.*@@; s/DEFINE_CLEANUP\(.*, (lf_[a-z0-9_]+)\)/\1(/' |
+	grep -oE '\blf_[a-z0-9_]+\(' | tr -d '(' | sort -u |
+	comm -12 - "$dir/map" >"$dir/called"
+same "each is called in some test" "$dir/map" "$dir/called"

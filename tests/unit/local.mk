@@ -186,6 +186,10 @@ unit_tests += tests/unit/test_btf
 tests_unit_test_btf_CPPFLAGS = $(test_cppflags)
 tests_unit_test_btf_LDADD = tests/lib/libtest.la $(test_libs)
 
+unit_tests += tests/unit/test_exit
+tests_unit_test_exit_CPPFLAGS = $(test_cppflags)
+tests_unit_test_exit_LDADD = $(test_libs)
+
 unit_tests += tests/unit/test_gdb_client
 tests_unit_test_gdb_client_CPPFLAGS = $(test_cppflags)
 tests_unit_test_gdb_client_LDADD = tests/lib/libtest.la $(test_libs)

@@ -219,6 +219,43 @@ Test(domain_config, enumerators_that_do_not_exist_are_refused)
 	    error.message, "graphics: type has the unknown value 7");
 }
 
+/* For who has the place of each key, and says the key by that. */
+Test(domain_config, what_is_wrong_can_be_told_apart_from_its_message)
+{
+	cleanup_config struct lf_domain_config *config =
+	    from_json("{\"name\":\"a\",\"disks\":[{\"path\":\"/a\"},"
+		      "{\"path\":\"/b\"}]}");
+	struct lf_error error;
+	const char *key = NULL;
+	size_t index = 7;
+
+	cr_assert_eq(
+	    lf_domain_config_check_at(config, &key, &index, &error), 0);
+	lf_domain_config_set(&config->disks[1].device, "hda", NULL);
+	cr_assert_eq(
+	    lf_domain_config_check_at(config, &key, &index, &error), -EINVAL);
+	cr_assert_str_eq(key, "disks");
+	cr_assert_eq(index, 1);
+	cr_assert_str_eq(error.message,
+	    "device 'hda' is not from vda to vdl (disks are virtio-blk)");
+	config->vcpus = 0;
+	cr_assert_eq(
+	    lf_domain_config_check_at(config, &key, &index, NULL), -EINVAL);
+	cr_assert_str_eq(key, "vcpus");
+	cr_assert_eq(index, 0);
+}
+
+Test(domain_config, enumerators_have_the_names_of_configurations)
+{
+	cr_assert_str_eq(lf_machine_name(LF_MACHINE_PC), "pc");
+	cr_assert_str_eq(lf_machine_name(LF_MACHINE_Q35), "q35");
+	cr_assert_str_eq(lf_accelerator_name(LF_ACCELERATOR_AUTO), "auto");
+	cr_assert_str_eq(lf_accelerator_name(LF_ACCELERATOR_KVM), "kvm");
+	cr_assert_str_eq(lf_accelerator_name(LF_ACCELERATOR_TCG), "tcg");
+	cr_assert_str_eq(lf_disk_format_name(LF_DISK_RAW), "raw");
+	cr_assert_str_eq(lf_disk_format_name(LF_DISK_QCOW2), "qcow2");
+}
+
 Test(domain_config, bytes_that_are_not_utf8_are_refused)
 {
 	/* Overlong, surrogate, above U+10FFFF, cut, lone continuation. */
