@@ -213,6 +213,14 @@ x destroy pty
 ok "it ends with its domain" wait $console
 ok "events were printed" until_ok grep -q "domain $pty pty gone (destroyed)" happened
 ok "... from the beginning" grep -q "domain $pty pty created" happened
+ok "create a domain to be shut down" did create one.cfg
+one=$(cat out)
+until_ok counts_past one.console 1
+ok "shutdown presses its power button" did shutdown one
+ok "... the guest sees that" until_ok grep -q '^off' one.console
+ok "... and the domain is gone" until_ok grep -q "domain $one one gone (poweroff)" happened
+refuses "... so that it cannot be shut down again" "no domain has the id or name 'one'" \
+	shutdown one
 kill $events
 wait $events 2>/dev/null
 timeout 600 "$xlfork" create -c one.cfg >console.out 2>err </dev/null &

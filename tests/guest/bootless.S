@@ -2,8 +2,8 @@
 /*
  * The boot-less guest: a firmware image of 64 KiB that says BOOTED on the
  * first serial port a few milliseconds after power-on, then "tick N" every
- * 0.2 s, and "got C" for every byte C that it receives. Runs on any PC machine
- * type, with one vCPU, in real mode.
+ * 0.2 s, and "got C" for every byte C that it receives. At the power button it
+ * says "off" and is. Runs on any PC machine type, with one vCPU, in real mode.
  *
  * The count is in RAM (four bytes at 0x7000), so it goes on in a fork. Between
  * ticks the vCPU halts. The timer runs at 20 Hz, four interrupts to a tick.
@@ -19,6 +19,13 @@
 	.set	APIC_ENABLE, 1 << 11
 	.set	TCG_SIGNATURE, 0x54474354
 	.set	PIT_HZ, 1193182
+	.set	CONFIG_ADDRESS, 0xcf8
+	.set	CONFIG_DATA, 0xcfc
+	.set	PIIX4, 0x80000b00	/* its power management, 00:01.3 */
+	.set	ICH9, 0x8000f800	/* 00:1f.0 */
+	.set	PM_PORTS, 0x600
+	.set	PM_BUTTON, 0x100
+	.set	PM_OFF, 0x2000
 
 	.globl	_start
 _start:
@@ -69,6 +76,7 @@ _start:
 	movw	$timer, 4 * 0x20
 	movw	$0xf000, 4 * 0x20 + 2
 
+	call	button_setup
 	movw	$booted, %si
 	call	print
 	xorw	%bp, %bp		/* interrupts since the last tick */
@@ -97,6 +105,17 @@ loop:
 	movl	COUNT, %eax
 	call	print_number
 	call	newline
+	movw	$PM_PORTS, %dx
+	inw	%dx, %ax
+	cmpw	$0xffff, %ax		/* nothing is there */
+	je	loop
+	testw	$PM_BUTTON, %ax
+	jz	loop
+	movw	$off, %si
+	call	print
+	movw	$PM_PORTS + 4, %dx
+	movw	$PM_OFF, %ax
+	outw	%ax, %dx
 	jmp	loop
 
 timer:
@@ -117,6 +136,39 @@ write_ports:
 	outb	%al, %dx
 	jmp	write_ports
 1:	ret
+
+/* The chip that has the button gets its ports and tells of it. */
+button_setup:
+	movw	$chips, %si
+1:	movl	%cs:(%si), %eax
+	testl	%eax, %eax
+	jz	2f
+	call	select
+	inl	%dx, %eax
+	cmpl	%cs:4(%si), %eax
+	je	3f
+	addw	$CHIP_BYTES, %si
+	jmp	1b
+3:	movl	%cs:8(%si), %eax
+	call	select
+	movl	$PM_PORTS + 1, %eax
+	outl	%eax, %dx
+	movl	%cs:12(%si), %eax
+	call	select
+	inl	%dx, %eax
+	orl	%cs:16(%si), %eax
+	outl	%eax, %dx
+	movw	$PM_PORTS + 2, %dx
+	movw	$PM_BUTTON, %ax
+	outw	%ax, %dx
+2:	ret
+
+/* Register %eax of a PCI device is then behind port %dx. */
+select:
+	movw	$CONFIG_ADDRESS, %dx
+	outl	%eax, %dx
+	movw	$CONFIG_DATA, %dx
+	ret
 
 newline:
 	movb	$'\n', %al
@@ -161,6 +213,13 @@ pic_setup:
 	port	0x40, (PIT_HZ / 20) >> 8
 	.word	0
 
+	.balign	4
+/* Where a chip is, what it is, where its ports are set and switched on. */
+chips:	.long	PIIX4, 0x71138086, PIIX4 + 0x40, PIIX4 + 0x80, 1
+	.set	CHIP_BYTES, . - chips
+	.long	ICH9, 0x29188086, ICH9 + 0x40, ICH9 + 0x44, 0x80
+	.long	0
+
 	.balign	8
 gdt:	.quad	0
 	.quad	0x00cf92000000ffff
@@ -172,6 +231,7 @@ gdt_pointer:
 booted:	.asciz	"BOOTED\n"
 tick:	.asciz	"tick "
 got:	.asciz	"got "
+off:	.asciz	"off\n"
 
 	.org	0xfff0
 	ljmp	$0xf000, $_start

@@ -16,6 +16,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <libfork/vmi.h>
+
 #include "base/cleanup.h"
 #include "domain/backend.h"
 #include "domain/qemu_domain.h"
@@ -217,6 +219,52 @@ is_writable(const struct lf_snapshot *snapshot, uint64_t gpa)
 	return range != NULL && !(range->flags & MEMORY_READONLY);
 }
 
+/* A function of its kernel that a ticking guest comes to before long. */
+static uint64_t
+kernel_function(struct lf_domain *frozen, const char *name)
+{
+	struct lf_kernel *kernel = NULL;
+	struct lf_symbol symbol;
+	char *log = NULL;
+
+	OK(lf_kernel_find_in(frozen, &kernel, &error));
+	OK(lf_kernel_log(kernel, 0, &log, &error));
+	cr_assert_not_null(strstr(log, "Linux version "));
+	free(log);
+	OK(lf_symbols_lookup(lf_kernel_symbols(kernel), name, &symbol, &error));
+	lf_kernel_free(kernel);
+	return symbol.address;
+}
+
+/* It stands there and nowhere else, and nothing of the breakpoint is left. */
+static void
+check_freeze_at(struct lf_domain *running, uint64_t address)
+{
+	const struct lf_freeze_at at = {.address = address,
+				      .timeout_ms = 60000},
+				  never = {.address = 0x10, .timeout_ms = 500};
+	struct lf_snapshot *snapshot = NULL;
+	struct lf_arrival arrival = {.vcpu = 7};
+	struct lf_vcpu_regs regs;
+
+	cr_assert_eq(
+	    lf_domain_freeze_at(running, &never, &snapshot, &arrival, &error),
+	    -ETIMEDOUT, "%s", error.message);
+	cr_assert_null(snapshot);
+	cr_assert_eq(lf_domain_state(running), LF_DOMAIN_RUNNING);
+	OK(lf_domain_freeze_at(running, &at, &snapshot, &arrival, &error));
+	cr_assert_eq(lf_domain_state(running), LF_DOMAIN_FROZEN);
+	OK(lf_vcpu_read_regs(running, 0, &regs, &error));
+	cr_assert_eq(regs.rip, address);
+	cr_assert_eq(arrival.vcpu, 0);
+	cr_assert_eq(arrival.arrivals, 1);
+	cr_assert_eq(
+	    arrival.cr3 & ~UINT64_C(0xfff), regs.cr3 & ~UINT64_C(0xfff));
+	lf_snapshot_unref(snapshot);
+	OK(lf_domain_thaw(running, &error));
+	OK(lf_domain_unpause(running, &error));
+}
+
 /* The disk is the parent's again, and the ticks. */
 static void
 check_reset(struct lf_domain *fork, const struct lf_domain_config *config,
@@ -240,7 +288,7 @@ Test(full_fork, forks_go_on_and_the_parent_stays_as_it_was, .timeout = 900)
 	cleanup_domain struct lf_domain *parent = NULL;
 	struct lf_domain *forks[3], *grandchild;
 	struct console console, of_fork[3], of_grandchild;
-	uint64_t video, ram, disk;
+	uint64_t video, ram, disk, function;
 	static const char *const names[] = {"one", "two", "three"};
 	cleanup_close int given = -1;
 	struct lf_fork_options options;
@@ -264,6 +312,7 @@ Test(full_fork, forks_go_on_and_the_parent_stays_as_it_was, .timeout = 900)
 	check_pattern(parent, 0xe8000, 12);
 	check_pattern(parent, video, 11);
 	check_host_addresses(parent, snapshot);
+	function = kernel_function(parent, "do_syscall_64");
 
 	for (size_t i = 0; i < 3; i++) {
 		forks[i] = fork_of(snapshot, names[i]);
@@ -325,6 +374,7 @@ Test(full_fork, forks_go_on_and_the_parent_stays_as_it_was, .timeout = 900)
 	lf_snapshot_unref(take_ptr(second));
 	OK(lf_domain_thaw(parent, &error));
 	OK(lf_domain_unpause(parent, &error));
+	check_freeze_at(parent, function);
 	{
 		char next[32];
 

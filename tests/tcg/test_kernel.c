@@ -144,10 +144,24 @@ check_processes(struct lf_kernel *kernel, const char *ps)
 	uint32_t comm = offset_of(kernel, "task_struct", "comm");
 	uint32_t pid = offset_of(kernel, "task_struct", "pid");
 	struct lf_symbol init;
+	struct lf_error error;
 	uint64_t at;
+	uint32_t size;
 	unsigned count = 0;
 	char name[17] = "", line[64];
 	int32_t number;
+
+	cr_assert_eq(
+	    lf_kernel_type_size(kernel, "list_head", &size, &error), 0);
+	cr_assert_eq(size, 16);
+	cr_assert_eq(
+	    lf_kernel_type_size(kernel, "task_struct", &size, &error), 0);
+	cr_assert_gt(size, comm + 16);
+	cr_assert_eq(
+	    lf_kernel_type_size(kernel, "no_such_struct", &size, &error),
+	    -ENOENT);
+	cr_assert_not_null(
+	    strstr(error.message, "no_such_struct"), "%s", error.message);
 
 	cr_assert_eq(lf_symbols_lookup(
 			 lf_kernel_symbols(kernel), "init_task", &init, NULL),

@@ -223,6 +223,33 @@ Test(qemu_domain, a_qemu_that_shuts_down_is_an_ended_domain)
 	cr_assert_lt(lf_domain_unpause(parent, &error), 0);
 }
 
+/* The guest sees its power button, and is off when it wants to be. */
+Test(qemu_domain, a_guest_that_is_asked_to_powers_off)
+{
+	static const enum lf_machine machines[] = {
+	    LF_MACHINE_PC, LF_MACHINE_Q35};
+
+	for (size_t i = 0; i < 2; i++) {
+		cleanup_config struct lf_domain_config *config =
+		    guest_bootless(lf_machine_name(machines[i]));
+		cleanup_domain struct lf_domain *domain = NULL;
+		struct pollfd pfd = {.events = POLLIN};
+
+		config->machine = machines[i];
+		domain = ticking(config);
+		OK(lf_domain_shutdown(domain, &error));
+		free(guest_wait_text(config->serial.path, "off\n"));
+		pfd.fd = lf_domain_event_fd(domain);
+		while (lf_domain_state(domain) == LF_DOMAIN_RUNNING) {
+			cr_assert_eq(poll(&pfd, 1, 60000), 1);
+			lf_domain_dispatch(domain, NULL, &error);
+		}
+		cr_assert_eq(lf_domain_state(domain), LF_DOMAIN_ENDED, "%s",
+		    lf_domain_reason(domain));
+		cr_assert_eq(lf_domain_shutdown(domain, &error), -EINVAL);
+	}
+}
+
 /* Each with a part of its message; none leaves anything behind. */
 Test(qemu_domain, what_cannot_be_started_says_why)
 {
