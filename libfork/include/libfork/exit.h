@@ -64,7 +64,7 @@ struct lf_exit {
 		} debug;
 		/* The vCPU stands at the probe, which has no effect. */
 		struct {
-			uint32_t id;  /* as lf_probe_add() gave it */
+			uint32_t id;  /* as lf_probes_add() gave it */
 			uint64_t rip; /* as the vCPU has it */
 		} probe;
 		struct {
