@@ -139,6 +139,9 @@ on_checked(void *opaque, const struct lf_error *held, json_t *result,
 	if (domain == NULL || domain->doomed) {
 		error_set(&error, ENOENT, "domain %u was destroyed", check->id);
 		peer_fail(check->request, &error);
+	} else if (held != NULL && held->code == -ENOMEM) {
+		/* Nobody was asked. */
+		peer_fail(check->request, held);
 	} else if (held != NULL && held->code == -EBUSY) {
 		error = *held;
 		error_prefix(&error, error.code, "domain %u ('%s')", domain->id,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What a forkd that is told to end leaves to the next one: all that was under
- * way. It loses its connections itself, and takes none of that for an end.
+ * Ends. What a forkd that is told to end leaves to the next one: all that was
+ * under way. It loses its connections itself, and takes none of that for an
+ * end. And domains that somebody holds, which do not end.
  */
 #include <criterion/criterion.h>
 #include <signal.h>
@@ -13,8 +14,10 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/sys.h"
 #include "forkd/birth.h"
 #include "forkd/change.h"
+#include "forkd/command.h"
 #include "forkd/life.h"
 #include "forkd/rundir.h"
 #include "unit/forkd_scene.h"
@@ -117,5 +120,33 @@ Test(end, a_launch_under_way_goes_on)
 	cr_assert_eq(waitpid(qemu, NULL, WNOHANG), 0, "it was killed");
 	kill(qemu, SIGKILL);
 	waitpid(qemu, NULL, 0);
+	scene_close(&s);
+}
+
+static unsigned callocs_left;
+
+static void *
+calloc_fails_once(size_t count, size_t size)
+{
+	return callocs_left-- == 0 ? NULL : calloc(count, size);
+}
+
+/* Its process could not be asked who holds the snapshot: maybe somebody. */
+Test(end, a_domain_is_not_destroyed_unasked_for_want_of_memory)
+{
+	struct peer_request *request = calloc(1, sizeof(*request));
+	struct client client;
+	struct scene s;
+
+	scene_open(&s);
+	client = (struct client){.daemon = &s.daemon};
+	s.domain->state = CONTROL_FROZEN;
+	/* The second is that of the question. */
+	callocs_left = 1;
+	sys.calloc = calloc_fails_once;
+	command_destroy(&client, s.domain, request);
+	sys.calloc = calloc;
+	cr_assert_eq(registry_find_id(&s.daemon.registry, 1), s.domain);
+	cr_assert_not(s.domain->doomed);
 	scene_close(&s);
 }
