@@ -154,21 +154,41 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 	update_writable(peer);
 }
 
+/*
+ * An error is that this object cannot be sent, for want of memory or
+ * descriptors or for its size; the connection is as it was.
+ */
+static int
+try_send(struct peer *peer, json_t *object, const int *fds, size_t fd_count,
+    struct lf_error *error)
+{
+	struct lf_error why;
+	int rc;
+
+	if (peer->broken)
+		return 0;
+	if (object == NULL)
+		return error_nomem(error);
+	rc = channel_queue(&peer->channel, object, fds, fd_count, error);
+	if (rc < 0 && rc != -ENOBUFS)
+		return rc;
+	if (rc < 0)
+		break_down(peer, error);
+	else if (channel_flush(&peer->channel, &why) < 0)
+		break_down(peer, &why);
+	else
+		update_writable(peer);
+	return 0;
+}
+
+/* What the other side waits for, or would miss. */
 static void
-send_object(struct peer *peer, json_t *object, const int *fds, size_t fd_count)
+send_object(struct peer *peer, json_t *object)
 {
 	struct lf_error error;
 
-	if (peer->broken)
-		return;
-	if (object == NULL)
-		error_nomem(&error);
-	else if (channel_send(&peer->channel, object, fds, fd_count, &error) ==
-		 0) {
-		update_writable(peer);
-		return;
-	}
-	break_down(peer, &error);
+	if (try_send(peer, object, NULL, 0, &error) < 0)
+		break_down(peer, &error);
 }
 
 static struct call *
@@ -198,7 +218,8 @@ handle_answer(struct peer *peer, struct channel_message *m)
 	/* The answer to a call that timed out. */
 	if (call == NULL)
 		return;
-	rc = control_read_answer(m->object, &result, &error);
+	rc = m->lost ? channel_say_lost(&error)
+		     : control_read_answer(m->object, &result, &error);
 	call->done(call->opaque, rc < 0 ? &error : NULL, result, m);
 	json_decref(result);
 	call_free(call);
@@ -230,6 +251,9 @@ handle_request(struct peer *peer, struct channel_message *m)
 		error_set(&error, EBADMSG,
 		    "member 'execute' of a message has to be a string");
 		peer_fail(request, &error);
+	} else if (request->message.lost) {
+		channel_say_lost(&error);
+		peer_fail(request, &error);
 	} else
 		peer->ops->request(peer->opaque, request);
 }
@@ -256,7 +280,7 @@ handle_message(struct peer *peer, struct channel_message *m)
 		error_set(&error, EBADMSG, "a message without 'execute'");
 		answer =
 		    control_make_error(&error, json_object_get(object, "id"));
-		send_object(peer, answer, NULL, 0);
+		send_object(peer, answer);
 		json_decref(answer);
 	}
 	channel_message_done(m);
@@ -283,7 +307,7 @@ handle_messages(struct peer *peer)
 		if (rc < 0) {
 			json_t *answer = control_make_error(&error, NULL);
 
-			send_object(peer, answer, NULL, 0);
+			send_object(peer, answer);
 			json_decref(answer);
 			peer_finish(peer, &error);
 			break;
@@ -388,6 +412,7 @@ peer_call(struct peer *peer, const char *command, const struct peer_load *load,
 	struct lf_error error;
 	struct event *timer;
 	json_t *message;
+	int rc;
 
 	if (load == NULL)
 		load = &nothing;
@@ -414,14 +439,19 @@ peer_call(struct peer *peer, const char *command, const struct peer_load *load,
 	peer->call_count++;
 	/* A broken peer fails its calls when the loop tells of its end. */
 	message = control_make_command(command, load->take_arguments, call->id);
-	send_object(peer, message, load->fds, load->fd_count);
+	rc = try_send(peer, message, load->fds, load->fd_count, &error);
 	json_decref(message);
+	if (rc < 0) {
+		call_free(take_call(peer, call->id));
+		error_prefix(&error, rc, "command '%s'", command);
+		done(opaque, &error, NULL, NULL);
+	}
 }
 
 void
 peer_send(struct peer *peer, json_t *object)
 {
-	send_object(peer, object, NULL, 0);
+	send_object(peer, object);
 }
 
 void
@@ -461,12 +491,25 @@ peer_request_fd(struct peer_request *request, const char *name)
 				   (size_t)json_integer_value(index));
 }
 
+/* The answer that was meant to be sent cannot be. */
+static void
+refuse(struct peer *peer, const struct peer_request *request,
+    const struct lf_error *why)
+{
+	json_t *object = control_make_error(
+	    why, json_object_get(request->message.object, "id"));
+
+	send_object(peer, object);
+	json_decref(object);
+}
+
 /* Sends the answer and forgets the request. */
 static void
 answer(struct peer_request *request, json_t *take_object, const int *fds,
     size_t fd_count)
 {
 	struct peer *peer = request->peer;
+	struct lf_error error;
 
 	if (peer != NULL) {
 		struct peer_request **at = &peer->requests;
@@ -474,7 +517,8 @@ answer(struct peer_request *request, json_t *take_object, const int *fds,
 		while (*at != request)
 			at = &(*at)->next;
 		*at = request->next;
-		send_object(peer, take_object, fds, fd_count);
+		if (try_send(peer, take_object, fds, fd_count, &error) < 0)
+			refuse(peer, request, &error);
 	}
 	json_decref(take_object);
 	channel_message_done(&request->message);

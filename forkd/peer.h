@@ -68,7 +68,8 @@ struct peer_load {
 /*
  * Sends a command with its load (NULL: nothing goes with it); -1 ms is for
  * ever. `done` is called exactly once, from the loop, from peer_free(), or at
- * once with -ENOMEM: then nothing was sent.
+ * once: then nothing was sent, for want of memory (-ENOMEM) or of descriptors
+ * (-EMFILE), or as it is too large.
  */
 void peer_call(struct peer *peer, const char *command,
     const struct peer_load *load, int timeout_ms, peer_done *done,
@@ -90,7 +91,11 @@ const char *peer_request_string(
     const struct peer_request *request, const char *name);
 int peer_request_fd(struct peer_request *request, const char *name);
 
-/* Answers a request. `take_result` NULL stands for out of memory. */
+/*
+ * Answers a request. `take_result` NULL stands for out of memory. An answer
+ * that cannot be sent, for want of descriptors or for its size, becomes an
+ * error that says so.
+ */
 void peer_return(struct peer_request *request, json_t *take_result,
     const int *fds, size_t fd_count);
 void peer_fail(struct peer_request *request, const struct lf_error *error);

@@ -89,12 +89,19 @@ fdpass_receive(int sock, void *buf, size_t len, int *fds, size_t max,
 			}
 		}
 	}
-	if (dropped > 0 || (msg.msg_flags & MSG_CTRUNC)) {
+	if (dropped == 0 && !(msg.msg_flags & MSG_CTRUNC)) {
+		*ret_count = count;
+		return n;
+	}
+	/* The kernel gives as many as the process may still open. */
+	*ret_count = FDPASS_LOST;
+	if (dropped == 0 && count < FDPASS_MAX) {
 		while (count > 0)
 			close_fd(fds[--count]);
-		return error_set(error, EBADMSG,
-		    "more than %zu descriptors came in one message", max);
+		return n;
 	}
-	*ret_count = count;
-	return n;
+	while (count > 0)
+		close_fd(fds[--count]);
+	return error_set(error, EBADMSG,
+	    "more than %zu descriptors came in one message", max);
 }

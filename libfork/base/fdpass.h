@@ -25,10 +25,14 @@
 ssize_t fdpass_send(int sock, const void *bytes, size_t len, const int *fds,
     size_t fd_count, struct lf_error *error);
 
+/* In place of a count: descriptors came, and this process had no room. */
+#define FDPASS_LOST ((size_t)-1)
+
 /*
  * Receives up to `len` bytes and up to `max` descriptors. Returns how many
  * bytes came, 0 at the end of the stream, -EAGAIN, or another negative errno.
- * `*ret_count` descriptors in `fds` are the caller's.
+ * `*ret_count` descriptors in `fds` are the caller's; FDPASS_LOST: the bytes
+ * are there, and those that came with them are gone.
  */
 ssize_t fdpass_receive(int sock, void *buf, size_t len, int *fds, size_t max,
     size_t *ret_count, struct lf_error *error);

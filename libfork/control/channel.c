@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -107,8 +108,8 @@ output_new(json_t *object, const int *fds, size_t fd_count,
 }
 
 int
-channel_send(struct channel *c, json_t *object, const int *fds, size_t fd_count,
-    struct lf_error *error)
+channel_queue(struct channel *c, json_t *object, const int *fds,
+    size_t fd_count, struct lf_error *error)
 {
 	struct channel_output *out = NULL;
 	int rc;
@@ -130,7 +131,16 @@ channel_send(struct channel *c, json_t *object, const int *fds, size_t fd_count,
 		c->head = out;
 	c->tail = out;
 	c->queued += out->len;
-	return channel_flush(c, error);
+	return 0;
+}
+
+int
+channel_send(struct channel *c, json_t *object, const int *fds, size_t fd_count,
+    struct lf_error *error)
+{
+	int rc = channel_queue(c, object, fds, fd_count, error);
+
+	return rc < 0 ? rc : channel_flush(c, error);
 }
 
 int
@@ -180,6 +190,13 @@ channel_read(struct channel *c, struct lf_error *error)
 		return 0;
 	if (n < 0)
 		return (int)n;
+	if (count == FDPASS_LOST) {
+		if (c->lost)
+			return channel_say_lost(error);
+		c->lost = true;
+		c->before_lost = c->fd_count;
+		count = 0;
+	}
 	c->fd_count += count;
 	if (n == 0)
 		return error_set(
@@ -218,6 +235,11 @@ channel_next(
 	if (rc <= 0)
 		return rc;
 	rc = declared_fds(object, &count, error);
+	ret->lost = rc == 0 && c->lost && count > c->before_lost;
+	if (ret->lost) {
+		c->lost = false;
+		count = c->before_lost;
+	}
 	if (rc == 0 && count > c->fd_count)
 		rc = error_set(error, EBADMSG,
 		    "a message says that it has %zu descriptors, %zu came",
@@ -230,8 +252,18 @@ channel_next(
 	ret->fd_count = count;
 	memcpy(ret->fds, c->fds, count * sizeof(int));
 	c->fd_count -= count;
+	c->before_lost -= c->lost ? count : 0;
 	memmove(c->fds, c->fds + count, c->fd_count * sizeof(int));
 	return 1;
+}
+
+int
+channel_say_lost(struct lf_error *error)
+{
+	return error_set(error, EMFILE,
+	    "the descriptors of a message got lost: process %d has too many "
+	    "open (raise its limit, RLIMIT_NOFILE)",
+	    (int)getpid());
 }
 
 int

@@ -37,6 +37,8 @@ struct channel {
 	struct frame_reader reader;
 	int fds[FDPASS_MAX]; /* received, not yet taken by an object */
 	size_t fd_count;
+	bool lost;          /* behind the first of these some got lost */
+	size_t before_lost; /* so many */
 	struct channel_output *head, *tail; /* what waits to be sent */
 	size_t queued;                      /* bytes of it */
 };
@@ -46,6 +48,7 @@ struct channel_message {
 	json_t *object;
 	int fds[FDPASS_MAX];
 	size_t fd_count;
+	bool lost; /* it came with some; this process had no room for them */
 };
 
 /* Takes the socket and makes it non-blocking. */
@@ -59,6 +62,14 @@ void channel_done(struct channel *c);
  * the peer does not read and the queue is full; -EPIPE and others: it is gone.
  */
 int channel_send(struct channel *c, json_t *object, const int *fds,
+    size_t fd_count, struct lf_error *error);
+
+/*
+ * The same without sending yet. After an error but -ENOBUFS nothing is queued,
+ * and the connection can go on without the object: there are no descriptors
+ * left for the copies, or it is too large.
+ */
+int channel_queue(struct channel *c, json_t *object, const int *fds,
     size_t fd_count, struct lf_error *error);
 
 /* Sends what is queued, as far as the socket takes it. */
@@ -79,6 +90,9 @@ int channel_read(struct channel *c, struct lf_error *error);
  */
 int channel_next(
     struct channel *c, struct channel_message *ret, struct lf_error *error);
+
+/* -EMFILE, for a message whose descriptors are lost. */
+int channel_say_lost(struct lf_error *error);
 
 /* Takes descriptor `index` out of a message; -1 when there is none such. */
 int channel_message_take_fd(struct channel_message *m, size_t index);

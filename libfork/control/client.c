@@ -256,7 +256,8 @@ wait_answer(struct control_client *client, const char *command,
 			channel_message_done(&m);
 			continue;
 		}
-		rc = control_read_answer(m.object, &result, error);
+		rc = m.lost ? channel_say_lost(error)
+			    : control_read_answer(m.object, &result, error);
 		if (rc == 0)
 			rc = hand_over_fds(&m, fds, command, error);
 		channel_message_done(&m);

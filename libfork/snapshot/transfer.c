@@ -135,6 +135,10 @@ receive_all(int sock, void *buf, size_t len, struct received *received,
 		}
 		if (n < 0)
 			return (int)n;
+		if (count == FDPASS_LOST)
+			return error_set(error, EMFILE,
+			    "its files did not arrive: this process has too "
+			    "many open");
 		received->count += count;
 		if (n == 0)
 			return error_set(error, ECONNRESET,

@@ -4,7 +4,9 @@
  */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -17,6 +19,7 @@ struct end {
 	bool hold;
 	unsigned requests, answers, events, closed;
 	int last_code;
+	char last_words[1024];
 };
 
 static void
@@ -66,6 +69,8 @@ on_answer(void *opaque, const struct lf_error *error, json_t *result,
 	(void)answer;
 	end->answers++;
 	end->last_code = error != NULL ? error->code : 0;
+	snprintf(end->last_words, sizeof(end->last_words), "%s",
+	    error != NULL ? error->message : "");
 }
 
 static const struct peer_ops ops = {
@@ -213,4 +218,113 @@ Test(peer, garbage_ends_the_connection_with_a_reason)
 	cr_assert_eq(b.closed, 1);
 	event_base_free(base);
 	close(sv[1]);
+}
+
+/* --- short of descriptors --- */
+
+/* As many descriptors as are open now and `more` are all that there are. */
+static struct rlimit
+limit_descriptors(int more)
+{
+	struct rlimit before, now;
+	int lowest = dup(0);
+
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+	now = before;
+	now.rlim_cur = (rlim_t)(lowest + more);
+	close(lowest);
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &now), 0);
+	return before;
+}
+
+/* What is said next on the same connection is answered. */
+static void
+check_goes_on(struct end *a)
+{
+	unsigned answers = a->answers;
+
+	peer_call(a->peer, "hello", NULL, -1, on_answer, a);
+	turn_until(a->answers == answers + 1);
+	cr_assert_eq(a->last_code, 0);
+}
+
+Test(peer, a_call_whose_descriptors_cannot_be_copied_fails_alone)
+{
+	struct end a = {0}, b = {0};
+	struct rlimit before;
+	const int null = 0;
+	const struct peer_load load = {.fds = &null, .fd_count = 1};
+
+	make_ends(&a, &b, &ops);
+	before = limit_descriptors(0);
+	peer_call(a.peer, "take", &load, -1, on_answer, &a);
+	turn_until(a.answers == 1);
+	setrlimit(RLIMIT_NOFILE, &before);
+	cr_assert_eq(a.last_code, -EMFILE);
+	check_goes_on(&a);
+	cr_assert_eq(a.closed + b.closed, 0);
+	free_ends(&a, &b);
+}
+
+Test(peer, an_answer_whose_descriptors_cannot_be_copied_becomes_a_refusal)
+{
+	struct end a = {0}, b = {.hold = true};
+	struct rlimit before;
+	int null = 0;
+
+	make_ends(&a, &b, &ops);
+	peer_call(a.peer, "give", NULL, -1, on_answer, &a);
+	turn_until(b.held != NULL);
+	before = limit_descriptors(0);
+	peer_return(b.held, json_object(), &null, 1);
+	setrlimit(RLIMIT_NOFILE, &before);
+	turn_until(a.answers == 1);
+	cr_assert_lt(a.last_code, 0);
+	cr_assert_not_null(strstr(a.last_words, "cannot copy a descriptor"),
+	    "%s", a.last_words);
+	b.hold = false;
+	check_goes_on(&a);
+	free_ends(&a, &b);
+}
+
+Test(peer, a_request_whose_descriptors_got_lost_here_is_refused)
+{
+	struct end a = {0}, b = {0};
+	const int two[] = {0, 0};
+	const struct peer_load load = {.fds = two, .fd_count = 2};
+	struct rlimit before;
+
+	make_ends(&a, &b, &ops);
+	peer_call(a.peer, "take", &load, -1, on_answer, &a);
+	before = limit_descriptors(1);
+	turn_until(a.answers == 1);
+	setrlimit(RLIMIT_NOFILE, &before);
+	cr_assert_lt(a.last_code, 0);
+	cr_assert_not_null(
+	    strstr(a.last_words, "got lost"), "%s", a.last_words);
+	cr_assert_eq(b.requests, 0);
+	check_goes_on(&a);
+	cr_assert_eq(a.closed + b.closed, 0);
+	free_ends(&a, &b);
+}
+
+Test(peer, an_answer_whose_descriptors_got_lost_here_is_an_error)
+{
+	struct end a = {0}, b = {.hold = true};
+	int two[] = {0, 0};
+	struct rlimit before;
+
+	make_ends(&a, &b, &ops);
+	peer_call(a.peer, "give", NULL, -1, on_answer, &a);
+	turn_until(b.held != NULL);
+	peer_return(b.held, json_object(), two, 2);
+	before = limit_descriptors(1);
+	turn_until(a.answers == 1);
+	setrlimit(RLIMIT_NOFILE, &before);
+	cr_assert_eq(a.last_code, -EMFILE);
+	cr_assert_not_null(
+	    strstr(a.last_words, "got lost"), "%s", a.last_words);
+	b.hold = false;
+	check_goes_on(&a);
+	free_ends(&a, &b);
 }
