@@ -204,12 +204,26 @@ hosted_describe(const struct hosted *h, struct peer_request *request)
 
 /* --- looking after one --- */
 
+/*
+ * Only a command brings it further. The monitor of a QEMU that died would be
+ * readable for ever.
+ */
+static bool
+is_over(const struct hosted *h)
+{
+	return h->ended || h->state == LF_DOMAIN_CRASHED;
+}
+
 static void
 on_changed(evutil_socket_t fd, short what, void *arg)
 {
+	struct hosted *h = arg;
+
 	(void)fd;
 	(void)what;
-	hosted_look_at(arg);
+	hosted_look_at(h);
+	if (is_over(h))
+		hosted_unwatch(h);
 }
 
 void
@@ -225,7 +239,7 @@ hosted_watch(struct hosted *h)
 {
 	int fd = h->domain != NULL ? lf_domain_event_fd(h->domain) : -1;
 
-	if (h->jobs > 0 || h->ended || h->changed != NULL || fd < 0)
+	if (h->jobs > 0 || is_over(h) || h->changed != NULL || fd < 0)
 		return;
 	h->changed = event_new(
 	    h->process->base, fd, EV_READ | EV_PERSIST, on_changed, h);

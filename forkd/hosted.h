@@ -62,7 +62,10 @@ void hosted_remove(struct domain_process *process, struct hosted *hosted);
 /* Looks at a domain, which is ours now, and tells what changed. */
 void hosted_look_at(struct hosted *hosted);
 
-/* Looks whenever something happens, unless jobs wait; and no more. */
+/*
+ * Looks whenever something happens, unless jobs wait or the domain crashed or
+ * ended; and no more.
+ */
 void hosted_watch(struct hosted *hosted);
 void hosted_unwatch(struct hosted *hosted);
 

@@ -32,6 +32,36 @@ kill_process(unsigned id, const char *member)
 	cr_assert_eq(kill((pid_t)forkd_number(id, member), SIGKILL), 0);
 }
 
+/* Clock ticks that a process has used. */
+static unsigned long
+used_ticks(pid_t pid)
+{
+	unsigned long user = 0, system = 0;
+	char path[64];
+	FILE *stat;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	stat = fopen(path, "re");
+	cr_assert_not_null(stat);
+	cr_assert_eq(fscanf(stat,
+			 "%*d (%*[^)]) %*c %*d %*d %*d %*d %*d %*u %*u %*u "
+			 "%*u %*u %lu %lu",
+			 &user, &system),
+	    2);
+	fclose(stat);
+	return user + system;
+}
+
+/* Somebody who sleeps, as busy as the machine may be. */
+static void
+check_idle(pid_t pid)
+{
+	unsigned long before = used_ticks(pid);
+
+	sleep(1);
+	cr_assert_leq(used_ticks(pid) - before, 2);
+}
+
 Test(forkd_kill, a_qemu_leaves_a_crashed_domain_and_no_other_notices)
 {
 	char *serial = guest_path("b.serial");
@@ -43,6 +73,7 @@ Test(forkd_kill, a_qemu_leaves_a_crashed_domain_and_no_other_notices)
 	kill_process(a, "qemu-pid");
 	forkd_wait_state(a, "crashed");
 	cr_assert_str_eq(forkd_text(a, "reason"), "QEMU ended: it was killed");
+	check_idle((pid_t)forkd_number(a, "pid"));
 	forkd_wait_tick(serial, forkd_wait_tick(serial, 0));
 	done("pause", b);
 	forkd_refuses("unpause", forkd_domain(a), -EBADFD,
