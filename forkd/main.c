@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/io.h"
 #include "forkd/daemon.h"
 #include "forkd/daemon_main.h"
 #include "forkd/domain_main.h"
@@ -74,6 +75,27 @@ static const char help[] =
     "  --probe           print what accelerator=auto means here, and why\n"
     "  --help, --version\n";
 
+/* What was asked for instead of a daemon. */
+static void __attribute__((noreturn)) print_and_exit(const char *text)
+{
+	if (fputs(text, stdout) < 0 || fflush(stdout) != 0) {
+		fprintf(stderr, "forkd: cannot write to standard output: %s\n",
+		    strerror(errno));
+		exit(1);
+	}
+	exit(0);
+}
+
+/* xlfork and a later forkd have to find it, wherever they were called. */
+static bool
+is_directory_path(const char *option, const char *path)
+{
+	if (path[0] == '/')
+		return true;
+	fprintf(stderr, "forkd: %s '%s': not an absolute path\n", option, path);
+	return false;
+}
+
 static int
 parse_options(
     int argc, char **argv, struct daemon_options *options, bool *ret_probe)
@@ -85,9 +107,13 @@ parse_options(
 	while ((c = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
 		switch (c) {
 		case OPTION_RUN_DIR:
+			if (!is_directory_path("--run-dir", optarg))
+				return 2;
 			options->run_dir = optarg;
 			break;
 		case OPTION_STATE_DIR:
+			if (!is_directory_path("--state-dir", optarg))
+				return 2;
 			options->state_dir = optarg;
 			break;
 		case OPTION_QEMU:
@@ -133,11 +159,9 @@ parse_options(
 			*ret_probe = true;
 			break;
 		case OPTION_HELP:
-			fputs(help, stdout);
-			exit(0);
+			print_and_exit(help);
 		case OPTION_VERSION:
-			puts("forkd " PACKAGE_VERSION);
-			exit(0);
+			print_and_exit("forkd " PACKAGE_VERSION "\n");
 		default:
 			fputs("forkd: 'forkd --help' shows the options\n",
 			    stderr);
@@ -214,6 +238,8 @@ main(int argc, char **argv)
 
 	if (argc > 2 && strcmp(argv[1], "--role") == 0)
 		return run_role(argc, argv);
+	if (io_hold_standard() < 0)
+		return 1;
 	status = parse_options(argc, argv, &options, &probe);
 	if (status != 0)
 		return status;

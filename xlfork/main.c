@@ -7,9 +7,13 @@
 
 #include <locale.h>
 
+#include "base/io.h"
+
 int
 main(int argc, char **argv)
 {
+	if (io_hold_standard() < 0)
+		return STATUS_FAILED;
 	/* For trees and the width of names; numbers stay as they are. */
 	setlocale(LC_CTYPE, "");
 	return command_main(argc, argv);

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <libfork/libfork.h>
@@ -167,6 +168,38 @@ Test(io, all_is_written_in_pieces_and_across_signals)
 	cr_expect_eq(io_write_all(-1, "12345", 5), 0);
 	cr_expect_str_eq(sink.taken, "12345");
 	cr_expect_eq(io_write_all(-1, "67", 2), -ENOSPC);
+}
+
+Test(io, who_reads_no_more_is_known_without_writing)
+{
+	int fds[2];
+
+	cr_assert_eq(pipe(fds), 0);
+	cr_expect(io_has_reader(fds[1]));
+	close(fds[0]);
+	cr_expect_not(io_has_reader(fds[1]));
+	close(fds[1]);
+	cr_expect(io_has_reader(STDERR_FILENO));
+}
+
+/* Criterion needs its own streams. */
+Test(io, closed_standard_streams_keep_their_numbers)
+{
+	char byte = 0;
+	int status;
+	pid_t pid = fork();
+
+	cr_assert_geq(pid, 0);
+	if (pid == 0) {
+		close(STDIN_FILENO);
+		close(STDOUT_FILENO);
+		status = io_hold_standard() == 0 && dup(STDERR_FILENO) > 2 &&
+			 read(STDIN_FILENO, &byte, 1) < 0 && errno == EBADF &&
+			 write(STDOUT_FILENO, &byte, 1) < 0 && errno == EBADF;
+		_exit(status ? 0 : 1);
+	}
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_expect_eq(status, 0);
 }
 
 static int
