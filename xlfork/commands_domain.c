@@ -181,7 +181,7 @@ wait_until_gone(struct session *s, int64_t id, struct lf_error *error)
 		int rc;
 
 		rc = control_client_next_event(
-		    s->client, CONTROL_NO_TIMEOUT, &event, error);
+		    s->client, NULL, CONTROL_NO_TIMEOUT, &event, error);
 		if (rc < 0)
 			return error_prefix(
 			    error, rc, "cannot wait for the shutdown");
@@ -271,6 +271,10 @@ do_rename(const struct invocation *call, struct lf_error *error)
 	rc = session_domain("domain", call->words[0], &arguments, error);
 	if (rc < 0)
 		return rc;
+	if (call->words[1][0] == '\0') {
+		json_decref(arguments);
+		return error_set(error, EINVAL, "an empty word is no name");
+	}
 	name = json_string(call->words[1]);
 	if (name == NULL) {
 		json_decref(arguments);

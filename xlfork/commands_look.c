@@ -12,8 +12,10 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/io.h"
 #include "xlfork/console.h"
 #include "xlfork/domain_table.h"
+#include "xlfork/output.h"
 #include "xlfork/report.h"
 #include "xlfork/session.h"
 
@@ -96,7 +98,7 @@ info(const struct invocation *call, struct lf_error *error)
 		return domain_info_print(stdout, result, error);
 	if (json_dumpf(result, stdout, JSON_INDENT(3)) < 0 ||
 	    fputc('\n', stdout) == EOF)
-		return error_set(error, EIO, "cannot write the answer");
+		return output_unwritten("the answer", error);
 	return 0;
 }
 
@@ -156,6 +158,9 @@ do_console(const struct invocation *call, struct lf_error *error)
 	return rc;
 }
 
+/* How often it is looked whether somebody still reads the events. */
+#define READER_CHECK_MS 250
+
 enum { EVENTS_JSON };
 
 static const struct option_spec events_options[] = {
@@ -164,9 +169,20 @@ static const struct option_spec events_options[] = {
     OPTION_END,
 };
 
+/* 'xlfork events | grep -m 1 crashed' ends with grep, not an event later. */
+static int
+end_with_reader(void *none, unsigned elapsed_ms)
+{
+	(void)none;
+	(void)elapsed_ms;
+	return io_has_reader(STDOUT_FILENO) ? 0 : -ECANCELED;
+}
+
 static int
 events(const struct invocation *call, struct lf_error *error)
 {
+	static const struct control_wait wait = {
+	    .waiting = end_with_reader, .interval_ms = READER_CHECK_MS};
 	cleanup_session struct session s = {.client = NULL};
 	int rc;
 
@@ -178,7 +194,7 @@ events(const struct invocation *call, struct lf_error *error)
 		cleanup_json json_t *event = NULL;
 
 		rc = control_client_next_event(
-		    s.client, CONTROL_NO_TIMEOUT, &event, error);
+		    s.client, &wait, CONTROL_NO_TIMEOUT, &event, error);
 		if (rc < 0)
 			break;
 		if (call->given[EVENTS_JSON]) {
@@ -188,9 +204,9 @@ events(const struct invocation *call, struct lf_error *error)
 			domain_event_print(stdout, event);
 		}
 		if (fflush(stdout) != 0)
-			rc = error_sys(error, errno, "cannot write the events");
+			rc = output_unwritten("the events", error);
 	}
-	return rc;
+	return rc == -ECANCELED ? 0 : rc;
 }
 
 const struct command look_commands[] = {

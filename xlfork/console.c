@@ -206,7 +206,7 @@ relay_file(struct relay *r, unsigned *idle_ms, struct lf_error *error)
 	rc = show_output(r, error);
 	if (rc != 0)
 		return rc;
-	if (gone)
+	if (gone || !io_has_reader(STDOUT_FILENO))
 		return 0;
 	if (*idle_ms >= DOMAIN_CHECK_MS)
 		*idle_ms = 0;
@@ -226,19 +226,23 @@ static int
 relay_stream(struct relay *r, struct lf_error *error)
 {
 	bool pending = r->used < r->len;
-	struct pollfd p[2] = {
+	struct pollfd p[3] = {
 	    {.fd = r->console->fd, .events = POLLIN},
 	    {.fd = r->input_over || pending ? -1 : STDIN_FILENO,
 		.events = POLLIN},
+	    {.fd = STDOUT_FILENO},
 	};
 	int rc;
 
 	if (pending)
 		p[0].events |= POLLOUT;
-	if (sys.poll(p, 2, -1) < 0)
+	if (sys.poll(p, 3, -1) < 0)
 		return errno == EINTR ? 1
 				      : error_sys(error, errno,
 					    "cannot wait for the console");
+	/* Nobody reads any more what is shown. */
+	if ((p[2].revents & POLLERR) != 0)
+		return 0;
 	if (p[1].revents != 0) {
 		rc = read_input(r, error);
 		if (rc < 0)

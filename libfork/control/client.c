@@ -113,6 +113,12 @@ next_message(struct control_client *client, const struct deadline *d,
 	return rc < 0 ? rc : 0;
 }
 
+static bool
+connection_ended(int rc)
+{
+	return rc == -EPIPE || rc == -ECONNRESET;
+}
+
 static int
 connect_socket(
     const char *path, int timeout_ms, int *ret_sock, struct lf_error *error)
@@ -240,6 +246,11 @@ wait_answer(struct control_client *client, const char *command,
 		int rc;
 
 		rc = next_message(client, d, &m, error);
+		if (connection_ended(rc))
+			return error_set(error, EPIPE,
+			    "forkd ended before it answered '%s'; 'xlfork "
+			    "list' shows what was done",
+			    command);
 		if (rc < 0)
 			return rc;
 		if (json_object_get(m.object, "event") != NULL) {
@@ -292,10 +303,11 @@ control_client_call(struct control_client *client, const char *command,
 }
 
 int
-control_client_next_event(struct control_client *client, int timeout_ms,
-    json_t **ret_event, struct lf_error *error)
+control_client_next_event(struct control_client *client,
+    const struct control_wait *wait, int timeout_ms, json_t **ret_event,
+    struct lf_error *error)
 {
-	struct deadline d = deadline_begin(timeout_ms, NULL);
+	struct deadline d = deadline_begin(timeout_ms, wait);
 
 	if (json_array_size(client->events) > 0) {
 		*ret_event = json_incref(json_array_get(client->events, 0));
@@ -306,6 +318,9 @@ control_client_next_event(struct control_client *client, int timeout_ms,
 		struct channel_message m = {0};
 		int rc = next_message(client, &d, &m, error);
 
+		if (connection_ended(rc))
+			return error_set(error, EPIPE,
+			    "forkd ended; the next command starts another");
 		if (rc < 0)
 			return rc;
 		if (json_object_get(m.object, "event") != NULL) {

@@ -62,10 +62,12 @@ int control_client_call(struct control_client *client, const char *command,
 
 /*
  * The next event, as {"event", "data", "timestamp"}: the caller's reference.
- * -ETIMEDOUT when none came in time, -EPIPE when forkd went away.
+ * -ETIMEDOUT when none came in time, -EPIPE when forkd went away, what
+ * `wait` (NULL: nothing is called) ended it with.
  */
-int control_client_next_event(struct control_client *client, int timeout_ms,
-    json_t **ret_event, struct lf_error *error);
+int control_client_next_event(struct control_client *client,
+    const struct control_wait *wait, int timeout_ms, json_t **ret_event,
+    struct lf_error *error);
 
 DEFINE_CLEANUP(struct control_client *, control_client_free);
 #define cleanup_client cleanup(control_client_free_p)

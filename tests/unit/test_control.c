@@ -483,13 +483,15 @@ Test(client, an_event_before_the_answer_is_kept)
 			 COMES_MS, &result, &error),
 	    0);
 	cr_assert_eq(json_integer_value(json_object_get(result, "x")), 1);
-	cr_assert_eq(control_client_next_event(client, 0, &event, &error), 0);
+	cr_assert_eq(
+	    control_client_next_event(client, NULL, 0, &event, &error), 0);
 	cr_assert_str_eq(
 	    json_string_value(json_object_get(event, "event")), "A");
 	json_decref(event);
 	json_decref(result);
 	cr_assert_eq(
-	    control_client_next_event(client, 10, &event, &error), -ETIMEDOUT);
+	    control_client_next_event(client, NULL, 10, &event, &error),
+	    -ETIMEDOUT);
 	control_client_free(client);
 	server_end(&s);
 }
