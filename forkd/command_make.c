@@ -41,15 +41,23 @@ struct creation {
 static void
 on_created(void *opaque, struct domain *domain, const struct lf_error *error)
 {
-	struct peer_request *request = opaque;
+	struct creation *c = opaque;
+	struct lf_error deserted;
 
+	/* Nobody would know of a domain that is made now. */
+	if (error == NULL && peer_request_deserted(c->request)) {
+		error_set(&deserted, ECANCELED, "nobody waits for it");
+		error = &deserted;
+		life_destroy(c->daemon, domain, "cancelled", NULL, NULL);
+	}
 	if (error != NULL)
-		peer_fail(request, error);
+		peer_fail(c->request, error);
 	else
-		peer_return(request,
+		peer_return(c->request,
 		    json_pack("{s:I, s:s}", "id", (json_int_t)domain->id,
 			"name", domain->config->name),
 		    NULL, 0);
+	free(c);
 }
 
 static void
@@ -57,8 +65,7 @@ on_host_known(void *opaque)
 {
 	struct creation *c = opaque;
 
-	birth_boot(c->daemon, c->config, c->paused, on_created, c->request);
-	free(c);
+	birth_boot(c->daemon, c->config, c->paused, on_created, c);
 }
 
 void
@@ -132,9 +139,19 @@ compare_ids(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+/* Why none of the forks may stay, or NULL. */
+static const char *
+no_forks_wanted(const struct forking *f)
+{
+	if (f->failed)
+		return "failed";
+	return peer_request_deserted(f->request) ? "cancelled" : NULL;
+}
+
 static void
 finish_forking(struct forking *f)
 {
+	const char *unwanted = no_forks_wanted(f);
 	json_t *forks = json_array();
 	struct domain *domain;
 	unsigned i;
@@ -145,8 +162,8 @@ finish_forking(struct forking *f)
 		domain = registry_find_id(&f->daemon->registry, f->ids[i]);
 		if (domain == NULL || domain->doomed)
 			continue;
-		if (f->failed)
-			life_destroy(f->daemon, domain, "failed", NULL, NULL);
+		if (unwanted != NULL)
+			life_destroy(f->daemon, domain, unwanted, NULL, NULL);
 		else
 			json_array_append_new(
 			    forks, json_pack("{s:I, s:s}", "id",
@@ -228,7 +245,8 @@ start_forks(struct forking *f)
 
 	/* Held while forks that fail at once come back into this function. */
 	f->running++;
-	while (!f->failed && f->started < f->wanted && f->running <= limit) {
+	while (no_forks_wanted(f) == NULL && f->started < f->wanted &&
+	       f->running <= limit) {
 		struct domain *parent =
 		    registry_find_id(&f->daemon->registry, f->parent);
 		cleanup_close int devstate = -1;
@@ -254,7 +272,8 @@ start_forks(struct forking *f)
 			birth_fork(f->daemon, parent, take_ptr(f->config),
 			    devstate, f->paused, on_forked, f);
 	}
-	if (--f->running == 0 && (f->failed || f->started == f->wanted))
+	if (--f->running == 0 &&
+	    (no_forks_wanted(f) != NULL || f->started == f->wanted))
 		finish_forking(f);
 }
 

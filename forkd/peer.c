@@ -5,6 +5,7 @@
 #include "forkd/peer.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -530,6 +531,18 @@ answer(struct peer_request *request, json_t *take_object, const int *fds,
 		if (peer->in_use == 0)
 			handle_messages(peer);
 	}
+}
+
+bool
+peer_request_deserted(const struct peer_request *request)
+{
+	struct pollfd p = {.events = 0};
+
+	if (request->peer == NULL || request->peer->broken)
+		return true;
+	/* One that only writes no more may still read: that is no POLLHUP. */
+	p.fd = request->peer->channel.sock;
+	return sys.poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR)) != 0;
 }
 
 void

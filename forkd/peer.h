@@ -92,6 +92,12 @@ const char *peer_request_string(
 int peer_request_fd(struct peer_request *request, const char *name);
 
 /*
+ * Whether who asked is gone and will read no answer. Nobody is told so by
+ * closed() as long as a request of a serial peer is worked on.
+ */
+bool peer_request_deserted(const struct peer_request *request);
+
+/*
  * Answers a request. `take_result` NULL stands for out of memory. An answer
  * that cannot be sent, for want of descriptors or for its size, becomes an
  * error that says so.
