@@ -17,6 +17,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "control/messages.h"
+#include "xlfork/output.h"
 #include "xlfork/session.h"
 
 DEFINE_CLEANUP(struct lf_symbols *, lf_symbols_free);
@@ -241,7 +242,7 @@ command_freeze(const struct invocation *call, struct lf_error *error)
 	if (call->given[FREEZE_JSON]) {
 		if (json_dumpf(result, stdout, JSON_INDENT(3)) < 0 ||
 		    fputc('\n', stdout) == EOF)
-			return error_set(error, EIO, "cannot write the answer");
+			return output_unwritten("the answer", error);
 		return 0;
 	}
 	return call->given[FREEZE_AT] ? print_arrival(call, result, error) : 0;

@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "xlfork/output.h"
 
 #define LINE_WIDTH 79
 #define INDENT     4
@@ -111,7 +112,7 @@ devstate_print_tree(
 	print_name(stream, lf_devstate_machine(devstate));
 	fputc('\n', stream);
 	if (lf_devstate_walk(devstate, print_item, stream) < 0)
-		return error_set(error, EIO, "cannot write the device state");
+		return output_unwritten("the device state", error);
 	return 0;
 }
 
@@ -182,7 +183,7 @@ dump_json(FILE *stream, const json_t *root, struct lf_error *error)
 {
 	if (json_dumpf(root, stream, JSON_INDENT(3)) < 0 ||
 	    fputc('\n', stream) == EOF)
-		return error_set(error, EIO, "cannot write the JSON");
+		return output_unwritten("the JSON", error);
 	return 0;
 }
 

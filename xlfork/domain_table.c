@@ -248,7 +248,7 @@ info_memory(FILE *stream, const json_t *info)
 	output_size((uint64_t)number_of(info, "memory-shared"), shared);
 	info_line(stream, "memory:", "%s", total);
 	info_line(stream,
-	    "in use:", "%s of its own (also its QEMU's), %s shared", own,
+	    "in use:", "%s of its own (with that of its QEMU), %s shared", own,
 	    shared);
 }
 
@@ -458,8 +458,8 @@ domain_info_print(FILE *stream, const json_t *info, struct lf_error *error)
 	info_processes(stream, info);
 	info_registers(stream, info);
 	info_strings(stream, info, "log:", "log");
-	if (ferror(stream) || fflush(stream) != 0)
-		return error_set(error, EIO, "cannot write the answer");
+	if (fflush(stream) != 0 || ferror(stream))
+		return output_unwritten("the answer", error);
 	return 0;
 }
 

@@ -14,6 +14,7 @@
 #include "xlfork/fuzz_modes.h"
 
 #define TIMEOUT_MAX 3600000
+#define MEMORY_MIN  4
 #define MEMORY_MAX  256
 
 /* Alone, a run that takes longer hangs. AFL++ has a limit of its own (-t). */
@@ -238,6 +239,16 @@ has_blocks(const struct invocation *call)
 	       (strcmp(kind, "block") == 0 || strcmp(kind, "edge") == 0);
 }
 
+/* Not the opposite: other words are no kind of coverage. */
+static bool
+has_no_blocks(const struct invocation *call)
+{
+	const char *kind = call->value[FUZZ_COVERAGE];
+
+	return kind == NULL || strcmp(kind, "none") == 0 ||
+	       strcmp(kind, "shared") == 0;
+}
+
 int
 fuzz_check_words(
     const struct invocation *call, bool under_afl, struct lf_error *error)
@@ -261,6 +272,15 @@ fuzz_check_words(
 	    !call->given[FUZZ_BENCH])
 		return usage_error(
 		    call, error, "--workers and --json are for --bench");
+	if ((call->given[FUZZ_RANGE] || call->given[FUZZ_BLOCKS]) &&
+	    has_no_blocks(call))
+		return usage_error(call, error,
+		    "--range and --blocks are for --coverage block or edge");
+	if (has_blocks(call) && !call->given[FUZZ_RANGE] &&
+	    !call->given[FUZZ_BLOCKS])
+		return usage_error(call, error,
+		    "--coverage %s of what? --range or --blocks says it",
+		    call->value[FUZZ_COVERAGE]);
 	if (call->given[FUZZ_COVERED] && (under_afl || call->given[FUZZ_BENCH]))
 		return usage_error(
 		    call, error, "--covered is for --input and --replay alone");
@@ -281,13 +301,14 @@ static int
 open_target(const struct invocation *call, struct fuzz_target *target,
     struct lf_error *error)
 {
-	unsigned long memory;
-	int rc;
+	unsigned long memory = 0;
+	int rc = 0;
 
 	if (!call->given[FUZZ_PROGRAM])
 		return fuzz_target_domain(call->words[0], target, error);
-	rc = fuzz_option_number(
-	    call, FUZZ_MEMORY, MEMORY_MAX, 0, &memory, error);
+	if (call->given[FUZZ_MEMORY])
+		rc = option_number(
+		    call, FUZZ_MEMORY, MEMORY_MIN, MEMORY_MAX, &memory, error);
 	return rc == 0 ? fuzz_target_program(call->value[FUZZ_PROGRAM],
 			     (unsigned)memory, target, error)
 		       : rc;

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -27,6 +27,7 @@ fuzz_reports_init(struct fuzz_reports *reports, const char *dir,
     struct lf_error *error)
 {
 	static char own[4096];
+	struct stat st;
 
 	*reports = (struct fuzz_reports){
 	    .dir = dir, .symbols = symbols, .kernel = kernel};
@@ -34,10 +35,14 @@ fuzz_reports_init(struct fuzz_reports *reports, const char *dir,
 		snprintf(own, sizeof(own), "%s/reports", getenv(ENV_OUT_DIR));
 		reports->dir = own;
 	}
-	if (reports->dir != NULL && sys.mkdir(reports->dir, 0777) < 0 &&
-	    errno != EEXIST)
+	if (reports->dir == NULL || sys.mkdir(reports->dir, 0777) == 0)
+		return 0;
+	if (errno != EEXIST)
 		return error_sys(
 		    error, errno, "cannot make '%s'", reports->dir);
+	if (sys.stat(reports->dir, &st) < 0 || !S_ISDIR(st.st_mode))
+		return error_set(
+		    error, ENOTDIR, "'%s' is no directory", reports->dir);
 	return 0;
 }
 
@@ -56,6 +61,9 @@ write_file(const struct fuzz_reports *reports, const char *id,
 	rc = fd < 0 ? -errno : io_write_all(fd, bytes, len);
 	if (rc == 0)
 		return 0;
+	/* Half a report would be taken for a whole one by the next run. */
+	if (fd >= 0)
+		unlink(path);
 	report("cannot write '%s': %s", path, strerror(-rc));
 	return -1;
 }

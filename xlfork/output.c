@@ -249,9 +249,15 @@ output_print(struct output *out, struct lf_error *error)
 	if (out->failed)
 		return error_nomem(error);
 	if (scols_print_table(out->table) < 0 || fflush(out->stream) != 0)
-		return error_sys(
-		    error, errno != 0 ? errno : EIO, "cannot write the table");
+		return output_unwritten("the table", error);
 	return 0;
+}
+
+int
+output_unwritten(const char *what, struct lf_error *error)
+{
+	return error_sys(
+	    error, errno != 0 ? errno : EIO, "cannot write %s", what);
 }
 
 const char *

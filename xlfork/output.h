@@ -69,4 +69,7 @@ const char *output_size(uint64_t bytes, char buf[OUTPUT_SIZE_MAX]);
 DEFINE_CLEANUP(struct output *, output_free);
 #define cleanup_output cleanup(output_free_p)
 
+/* After a failed write to a stream: "cannot write WHAT: reason", -errno. */
+int output_unwritten(const char *what, struct lf_error *error);
+
 #endif

@@ -4,14 +4,17 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/error.h"
+
 void
 report(const char *format, ...)
 {
+	struct lf_error line;
 	va_list args;
 
-	fputs("xlfork: ", stderr);
+	/* What an error's message may hold, a terminal may be shown. */
 	va_start(args, format);
-	vfprintf(stderr, format, args);
+	error_vfill(&line, 0, format, args);
 	va_end(args);
-	fputc('\n', stderr);
+	fprintf(stderr, "xlfork: %s\n", line.message);
 }

@@ -59,8 +59,14 @@ command_main(int argc, char **argv)
 	int rc;
 
 	lf_error_clear(&error);
-	if (argc < 2 || argv[1][0] == '-')
-		return run_without_command(argc, argv);
+	if (argc < 2 || argv[1][0] == '-') {
+		enum exit_status status = run_without_command(argc, argv);
+
+		if (flush_output(&error) == 0)
+			return status;
+		report("%s", error.message);
+		return STATUS_FAILED;
+	}
 	rc = command_find(command_groups, argv[1], &command, &error);
 	if (rc < 0) {
 		report("%s", error.message);

@@ -5,6 +5,7 @@
  */
 #include "xlfork/suggest.h"
 
+#include <limits.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -26,7 +27,7 @@ distance(const char *a, const char *b)
 	unsigned d[WORD_MAX + 1][WORD_MAX + 1];
 
 	if (la > WORD_MAX || lb > WORD_MAX)
-		return WORD_MAX;
+		return UINT_MAX;
 	for (i = 0; i <= la; i++)
 		d[i][0] = (unsigned)i;
 	for (j = 0; j <= lb; j++)

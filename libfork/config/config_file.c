@@ -85,6 +85,9 @@ config_read(const char *path, struct lf_domain_config **ret_config,
 
 	if (strcmp(path, "-") == 0) {
 		file = "standard input";
+	} else if (path[0] == '\0') {
+		return error_set(error, ENOENT,
+		    "cannot open '': an empty word is no configuration");
 	} else {
 		fd = opened = sys.open(path, O_RDONLY | O_CLOEXEC, 0);
 		if (fd < 0)

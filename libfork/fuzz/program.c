@@ -89,9 +89,9 @@ read_headers(struct program *program, struct lf_error *error)
 	unsigned count;
 	int rc = read_exactly(program, &header, sizeof(header), 0, error);
 
-	if (rc < 0)
+	if (rc < 0 && rc != -ENOEXEC)
 		return rc;
-	if (memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 ||
+	if (rc < 0 || memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 ||
 	    header.e_ident[EI_CLASS] != ELFCLASS64 ||
 	    header.e_ident[EI_DATA] != ELFDATA2LSB ||
 	    le16toh(header.e_machine) != EM_X86_64)

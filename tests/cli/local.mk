@@ -10,5 +10,6 @@ cli_scripts = \
 	tests/cli/test-fuzz-guest.sh \
 	tests/cli/test-many-forks.sh \
 	tests/cli/test-usage.sh
+cli_scripts += tests/cli/test-cut-off.sh
 TESTS += $(cli_scripts)
 EXTRA_DIST += $(cli_scripts) tests/cli/cli.sh

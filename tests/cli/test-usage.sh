@@ -49,6 +49,11 @@ row 2 "unknown command ''; 'xlfork help' lists all commands" ''
 row 2 "unknown option '--frob'; the command comes first, 'xlfork help' lists all" --frob
 row 2 "unknown command 'frob'; 'xlfork help' lists all commands" help frob
 
+row 2 "unknown option '--frob?[1m'; the command comes first, 'xlfork help' lists all" \
+	"$(printf -- '--frob\033[1m')"
+row 2 "unknown command '$(printf '%064d' 7)'; 'xlfork help' lists all commands" \
+	"$(printf '%064d' 7 && printf '%05000d' 7)"
+
 # Words.
 row 2 "create: CONFIG is missing" create
 row 2 "rename: NAME is missing" rename web
@@ -151,6 +156,21 @@ row 2 "fork-vm: --dm-pool 3 is for more forks than are made" \
 	fork-vm --launch-dm no -n 2 --dm-pool 3 web
 row 1 "fork-vm: --allow-iommu is refused: a device passed through is one piece of hardware, there is nothing to give to the fork; remove it from the parent" \
 	fork-vm --allow-iommu web
+
+# What a fuzzing session is told to no purpose.
+for option in '--range parse' '--blocks list'; do
+	for form in '' '--coverage shared' '--coverage none'; do
+		# shellcheck disable=SC2086 # options and their values
+		row 2 "fuzz: --range and --blocks are for --coverage block or edge" \
+			fuzz $form $option --program p --input i
+	done
+done
+row 2 "fuzz: --coverage edge of what? --range or --blocks says it" \
+	fuzz --coverage edge --program p --input i
+row 2 "fuzz: --memory '3' is not a number from 4 to 256" \
+	fuzz --memory 3 --program p --input i
+echo text >"$dir/text"
+row 1 "'$dir/text' is no x86-64 ELF file" fuzz --program "$dir/text" --input "$dir/text"
 
 # What fails before or without a daemon.
 row 1 "cannot open device state '$dir/none': No such file or directory" \
