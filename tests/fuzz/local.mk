@@ -79,6 +79,42 @@ tests_fuzz_fuzz_manifest_CPPFLAGS = $(fuzz_cppflags)
 tests_fuzz_fuzz_manifest_LDFLAGS = $(fuzz_ldflags)
 tests_fuzz_fuzz_manifest_LDADD = libfork/libcore.la $(JANSSON_LIBS)
 
+fuzz_entries += tests/fuzz/fuzz_control
+tests_fuzz_fuzz_control_SOURCES = tests/fuzz/fuzz_control.c $(fuzz_main)
+tests_fuzz_fuzz_control_CPPFLAGS = $(fuzz_cppflags)
+tests_fuzz_fuzz_control_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_control_LDADD = libfork/control/libcontrol.la libfork/libcore.la $(JANSSON_LIBS)
+
+fuzz_entries += tests/fuzz/fuzz_cpuid
+tests_fuzz_fuzz_cpuid_SOURCES = tests/fuzz/fuzz_cpuid.c $(fuzz_main)
+tests_fuzz_fuzz_cpuid_CPPFLAGS = $(fuzz_cppflags)
+tests_fuzz_fuzz_cpuid_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_cpuid_LDADD = libfork/libcore.la
+
+fuzz_entries += tests/fuzz/fuzz_devfile
+tests_fuzz_fuzz_devfile_SOURCES = tests/fuzz/fuzz_devfile.c $(fuzz_main)
+tests_fuzz_fuzz_devfile_CPPFLAGS = $(fuzz_cppflags)
+tests_fuzz_fuzz_devfile_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_devfile_LDADD = libfork/libcore.la $(JANSSON_LIBS)
+
+fuzz_entries += tests/fuzz/fuzz_program
+tests_fuzz_fuzz_program_SOURCES = tests/fuzz/fuzz_program.c $(fuzz_main)
+tests_fuzz_fuzz_program_CPPFLAGS = $(fuzz_cppflags)
+tests_fuzz_fuzz_program_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_program_LDADD = libfork/libcore.la
+
+fuzz_entries += tests/fuzz/fuzz_qcow2
+tests_fuzz_fuzz_qcow2_SOURCES = tests/fuzz/fuzz_qcow2.c $(fuzz_main)
+tests_fuzz_fuzz_qcow2_CPPFLAGS = $(fuzz_cppflags)
+tests_fuzz_fuzz_qcow2_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_qcow2_LDADD = forkd/libforkd.la libfork/libcore.la
+
+fuzz_entries += tests/fuzz/fuzz_registers
+tests_fuzz_fuzz_registers_SOURCES = tests/fuzz/fuzz_registers.c $(fuzz_main)
+tests_fuzz_fuzz_registers_CPPFLAGS = $(fuzz_cppflags)
+tests_fuzz_fuzz_registers_LDFLAGS = $(fuzz_ldflags)
+tests_fuzz_fuzz_registers_LDADD = libfork/libcore.la
+
 if FUZZERS
 noinst_PROGRAMS += $(fuzz_entries)
 else
