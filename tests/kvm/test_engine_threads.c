@@ -45,74 +45,137 @@ counting(unsigned vcpus)
 	return snapshot;
 }
 
-/* A fork whose counters can be looked at while it runs. */
+/* --- stops --- */
+
+/* Code of these tests' own, and memory that is shared with the guest. */
+#define CODE_AT   0x800000UL
+#define SHARED_AT 0x20000000UL
+
+/*
+ * vCPUs that count, each for itself, in their own memory, which a reset brings
+ * back, and in shared memory, which can be looked at while they run.
+ */
 static struct lf_domain *
-fork_shared(
-    struct lf_snapshot *snapshot, volatile uint64_t *counters, unsigned vcpus)
+fork_of_two_counters(
+    unsigned vcpus, volatile uint64_t *shared, struct lf_fork_options *options)
 {
-	struct lf_region region = {
-	    .gpa = MICRO_DATA,
+	/* inc qword [rdi]; inc qword [rsi]; jmp back */
+	static const uint8_t code[] = {
+	    0x48, 0xff, 0x07, 0x48, 0xff, 0x06, 0xeb, 0xf8};
+	const struct lf_region region = {
+	    .gpa = SHARED_AT,
 	    .length = vcpus * 4096,
 	    .fd = -1,
-	    .address = (void *)counters,
+	    .address = (void *)shared,
 	};
-	struct lf_fork_options options;
+	struct lf_snapshot_builder *builder = micro_builder(4 * MIB);
+	struct lf_snapshot *snapshot;
+	struct lf_domain *domain;
+	unsigned i;
 
-	lf_fork_options_init(&options);
-	options.regions = &region;
-	options.region_count = 1;
-	return engine_fork_with(snapshot, &options);
+	OK(lf_snapshot_builder_add_buffer(
+	    builder, code, sizeof(code), 4096, &error));
+	OK(lf_snapshot_builder_add_range(
+	    builder, CODE_AT, 4096, 1, 0, 0, &error));
+	for (i = 0; i < vcpus; i++) {
+		struct lf_vcpu_regs regs;
+
+		micro_regs(MICRO_COUNT, &regs);
+		regs.rip = CODE_AT;
+		regs.rdi = MICRO_DATA + i * 4096;
+		regs.rsi = SHARED_AT + i * 4096;
+		OK(lf_snapshot_builder_add_vcpu(builder, &regs, &error));
+	}
+	OK(lf_snapshot_builder_finish(builder, &snapshot, &error));
+	lf_snapshot_builder_free(builder);
+	options->regions = &region;
+	options->region_count = 1;
+	domain = engine_fork_with(snapshot, options);
+	lf_snapshot_unref(snapshot);
+	return domain;
+}
+
+struct stopper {
+	struct lf_domain *domain;
+	volatile uint64_t *shared;
+	unsigned vcpus;
+};
+
+/* Once all of them have run: one that is not woken lets this never end. */
+static void *
+stop_when_all_ran(void *opaque)
+{
+	const struct stopper *stopper = opaque;
+	uint64_t before[8];
+	unsigned i;
+
+	for (i = 0; i < stopper->vcpus; i++)
+		before[i] = stopper->shared[i * 512];
+	for (i = 0; i < stopper->vcpus; i++)
+		while (stopper->shared[i * 512] == before[i])
+			usleep(50);
+	lf_domain_stop(stopper->domain);
+	return NULL;
 }
 
 static void
 stop_and_go(unsigned vcpus, unsigned long rounds)
 {
-	struct lf_snapshot *snapshot = counting(vcpus);
-	struct lf_domain *domain =
-	    engine_fork_verified(snapshot, LF_RESET_ADAPTIVE);
-	volatile uint64_t *counters = mmap(NULL, vcpus * 4096,
-	    PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct stopper stopper = {.vcpus = vcpus};
+	struct lf_fork_options options;
 	unsigned long round;
 	unsigned i;
 
+	stopper.shared = mmap(NULL, vcpus * 4096, PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	lf_fork_options_init(&options);
+	options.verify_every = 1;
+	stopper.domain = fork_of_two_counters(vcpus, stopper.shared, &options);
 	for (round = 0; round < rounds; round++) {
 		struct lf_exit exit;
 		pthread_t thread;
 
-		pthread_create(&thread, NULL, stop_soon, domain);
-		exit = engine_run(domain);
+		/* At any moment, or at one that shows that all were woken. */
+		if (round % 2 == 0)
+			pthread_create(
+			    &thread, NULL, stop_soon, stopper.domain);
+		else
+			pthread_create(
+			    &thread, NULL, stop_when_all_ran, &stopper);
+		exit = engine_run(stopper.domain);
 		cr_assert_eq(exit.reason, LF_EXIT_INTERRUPTED);
 		pthread_join(thread, NULL);
-		OK(lf_domain_reset(domain, &error));
+		if (round % 2 != 0)
+			for (i = 0; i < vcpus; i++)
+				cr_assert_neq(engine_word(stopper.domain,
+						  MICRO_DATA + i * 4096),
+				    0);
+		OK(lf_domain_reset(stopper.domain, &error));
 		for (i = 0; i < vcpus; i++)
 			cr_assert_eq(
-			    engine_word(domain, MICRO_DATA + i * 4096), 0);
+			    engine_word(stopper.domain, MICRO_DATA + i * 4096),
+			    0);
 	}
-	lf_domain_free(domain);
-	/* All of them run: one that is not woken lets this never end. */
-	domain = fork_shared(snapshot, counters, vcpus);
-	OK(lf_domain_unpause(domain, &error));
-	for (i = 0; i < vcpus; i++)
-		while (counters[i * 512] == 0)
-			usleep(1000);
-	lf_domain_free(domain);
-	munmap((void *)counters, vcpus * 4096);
-	lf_snapshot_unref(snapshot);
+	/* The same in the background. */
+	OK(lf_domain_unpause(stopper.domain, &error));
+	stop_when_all_ran(&stopper);
+	lf_domain_free(stopper.domain);
+	munmap((void *)stopper.shared, vcpus * 4096);
 }
 
 Test(engine_threads, one_vcpu_stops_and_runs_again_without_a_lost_wakeup)
 {
-	stop_and_go(1, test_count(200, 10000));
+	stop_and_go(1, test_count(500, 10000));
 }
 
 Test(engine_threads, two_vcpus_stop_and_run_again_without_a_lost_wakeup)
 {
-	stop_and_go(2, test_count(200, 10000));
+	stop_and_go(2, test_count(500, 10000));
 }
 
 Test(engine_threads, four_vcpus_stop_and_run_again_without_a_lost_wakeup)
 {
-	stop_and_go(4, test_count(100, 10000));
+	stop_and_go(4, test_count(500, 10000));
 }
 
 /* A child's thread is another one than that which called fork(2). */
