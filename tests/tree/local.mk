@@ -8,3 +8,5 @@ TESTS += tests/tree/test-api-manuals.sh
 EXTRA_DIST += tests/tree/test-api-manuals.sh tests/tree/api-manuals
 TESTS += tests/tree/test-install.sh
 EXTRA_DIST += tests/tree/test-install.sh
+TESTS += tests/tree/test-bootstrap.sh
+EXTRA_DIST += tests/tree/test-bootstrap.sh
