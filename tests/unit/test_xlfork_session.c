@@ -46,6 +46,7 @@ struct answer {
 struct shared {
 	char asked[ASKED_MAX]; /* commands and arguments, one a line */
 	atomic_bool later;
+	atomic_bool held; /* nothing is answered until it is not */
 };
 
 /* A process of its own, so that a fault loop does not hit it. */
@@ -93,6 +94,8 @@ answer_one(struct channel *c, struct channel_message *m)
 	bool sent;
 
 	remember(m->object);
+	while (atomic_load(&server.shared->held))
+		usleep(1000);
 	if (a == NULL || a->text == NULL)
 		return false;
 	object = json_loads(a->text, 0, NULL);
@@ -572,6 +575,64 @@ Test(session, on_a_terminal_the_escape_leaves_and_the_terminal_is_as_before)
 	cr_assert_eq(tcgetattr(slave, &after), 0);
 	cr_expect_eq(before.c_lflag, after.c_lflag);
 	cr_expect_eq(before.c_iflag, after.c_iflag);
+}
+
+/*
+ * A command with its standard error on `fd`, which forkd lets wait, and then
+ * not: what it had written meanwhile, and what in all, is in `text`.
+ */
+static void
+run_slowly(const char *line, int fd, int other, const char *awaited, char *text,
+    size_t size)
+{
+	size_t len = 0;
+	ssize_t n;
+	pid_t pid;
+
+	atomic_store(&server.shared->held, true);
+	pid = fork();
+	if (pid == 0) {
+		alarm(LIFE_SECONDS);
+		dup2(fd, STDERR_FILENO);
+		close(fd);
+		close(other);
+		_exit(run(line));
+	}
+	close(fd);
+	text[0] = '\0';
+	while (awaited != NULL && strstr(text, awaited) == NULL) {
+		n = read(other, text + len, size - 1 - len);
+		cr_assert_gt(n, 0, "'%s'", text);
+		len += (size_t)n;
+		text[len] = '\0';
+	}
+	if (awaited == NULL)
+		usleep(800000);
+	atomic_store(&server.shared->held, false);
+	while ((n = read(other, text + len, size - 1 - len)) > 0)
+		len += (size_t)n;
+	text[len] = '\0';
+	cr_expect_eq(exit_status(pid), 0);
+	close(other);
+}
+
+/* Half a second is long for somebody who looks, and nothing for a file. */
+Test(session, what_lasts_is_told_on_a_terminal_and_wiped_away)
+{
+	char text[65536];
+	int master, slave, fds[2];
+	size_t len;
+
+	start_server(good_answers);
+	cr_assert_eq(openpty(&master, &slave, NULL, NULL, NULL), 0);
+	run_slowly("pause web", slave, master, " s\r- ", text, sizeof(text));
+	cr_expect_eq(strncmp(text, "\r| pausing, ", 12), 0, "'%s'", text);
+	len = strlen(text);
+	cr_expect(len > 4 && strcmp(text + len - 4, "\r\033[K") == 0);
+
+	cr_assert_eq(pipe(fds), 0);
+	run_slowly("pause web", fds[1], fds[0], NULL, text, sizeof(text));
+	cr_expect_str_eq(text, "");
 }
 
 /*
