@@ -4,6 +4,8 @@
  */
 #include "forkd/job.h"
 
+#include <errno.h>
+
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "forkd/config_json.h"
@@ -49,7 +51,10 @@ job_go_on(struct job *job, struct lf_domain *domain, struct lf_error *error)
 	int rc = collect_facts(domain, &job->facts, error);
 
 	/* Made now: what happens from here on is not missed. */
-	lf_domain_event_fd(domain);
+	if (rc == 0 && lf_domain_event_fd(domain) < 0)
+		rc = error_set(error, EMFILE,
+		    "it cannot be watched: its domain process has too many "
+		    "descriptors open (raise its limit, RLIMIT_NOFILE)");
 	if (rc == 0 && !json_is_true(job_argument(job, "paused")))
 		rc = lf_domain_unpause(domain, error);
 	return rc;
