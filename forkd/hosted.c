@@ -156,6 +156,14 @@ tell_state(const struct hosted *h)
 	send_event(h, ROLE_EVENT_STATE, data);
 }
 
+static void
+tell_run(const struct hosted *h)
+{
+	send_event(h, ROLE_EVENT_STATE,
+	    json_pack("{s:s, s:s}", "state",
+		control_state_name(CONTROL_RUNNING), "reason", ""));
+}
+
 void
 hosted_look_at(struct hosted *h)
 {
@@ -163,6 +171,7 @@ hosted_look_at(struct hosted *h)
 	struct lf_error error;
 	struct lf_exit exit;
 	const char *reason;
+	bool same;
 	int rc;
 
 	if (h->domain == NULL)
@@ -173,8 +182,12 @@ hosted_look_at(struct hosted *h)
 		fprintf(stderr, "%s\n", error.message);
 	state = lf_domain_state(h->domain);
 	reason = lf_domain_reason(h->domain);
-	if (state == h->state && strcmp(reason, h->reason) == 0)
+	same = state == h->state && strcmp(reason, h->reason) == 0;
+	if (same && rc <= 0)
 		return;
+	/* It ran in between, as whoever let it run is to know. */
+	if (same)
+		tell_run(h);
 	forget_stop(h);
 	if (rc > 0)
 		note_stop(h, &exit);
