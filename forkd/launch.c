@@ -205,8 +205,11 @@ handle_start_qemu(
 	else {
 		int fds[] = {s.pidfd, s.qmp_ours, s.log, s.go};
 
-		peer_return(request,
-		    json_pack("{s:I}", "pid", (json_int_t)s.pid), fds, 4);
+		/* Nobody lets it go: it ends as its pipe is closed. */
+		if (peer_return(request,
+			json_pack("{s:I}", "pid", (json_int_t)s.pid), fds,
+			4) < 0)
+			launch_remove_sockets(s.argv, s.fds);
 	}
 	start_done(&s);
 }

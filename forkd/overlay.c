@@ -65,6 +65,8 @@ static void
 on_made(evutil_socket_t fd, short what, void *arg)
 {
 	struct making *m = arg;
+	struct domain *domain =
+	    registry_find_id(&m->daemon->registry, m->domain_id);
 	char how[64], line[512];
 	struct lf_error error;
 
@@ -81,9 +83,12 @@ on_made(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	/* Destroyed meanwhile: the file has nobody that it goes with. */
-	if (registry_find_id(&m->daemon->registry, m->domain_id) == NULL)
+	if (domain == NULL)
 		unlink(m->path);
-	peer_return(m->request, json_pack("{s:s}", "path", m->path), NULL, 0);
+	if (peer_return(
+		m->request, json_pack("{s:s}", "path", m->path), NULL, 0) < 0 &&
+	    domain != NULL)
+		registry_drop_overlay(domain, m->path);
 	making_free(m);
 }
 

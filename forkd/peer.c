@@ -504,13 +504,14 @@ refuse(struct peer *peer, const struct peer_request *request,
 	json_decref(object);
 }
 
-/* Sends the answer and forgets the request. */
-static void
+/* Sends the answer, or why it cannot be sent, and forgets the request. */
+static int
 answer(struct peer_request *request, json_t *take_object, const int *fds,
     size_t fd_count)
 {
 	struct peer *peer = request->peer;
 	struct lf_error error;
+	int rc = 0;
 
 	if (peer != NULL) {
 		struct peer_request **at = &peer->requests;
@@ -518,7 +519,8 @@ answer(struct peer_request *request, json_t *take_object, const int *fds,
 		while (*at != request)
 			at = &(*at)->next;
 		*at = request->next;
-		if (try_send(peer, take_object, fds, fd_count, &error) < 0)
+		rc = try_send(peer, take_object, fds, fd_count, &error);
+		if (rc < 0)
 			refuse(peer, request, &error);
 	}
 	json_decref(take_object);
@@ -531,6 +533,7 @@ answer(struct peer_request *request, json_t *take_object, const int *fds,
 		if (peer->in_use == 0)
 			handle_messages(peer);
 	}
+	return rc;
 }
 
 bool
@@ -545,11 +548,11 @@ peer_request_deserted(const struct peer_request *request)
 	return sys.poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR)) != 0;
 }
 
-void
+int
 peer_return(struct peer_request *request, json_t *take_result, const int *fds,
     size_t fd_count)
 {
-	answer(request,
+	return answer(request,
 	    control_make_return(
 		take_result, json_object_get(request->message.object, "id")),
 	    fds, fd_count);

@@ -99,10 +99,11 @@ bool peer_request_deserted(const struct peer_request *request);
 
 /*
  * Answers a request. `take_result` NULL stands for out of memory. An answer
- * that cannot be sent, for want of descriptors or for its size, becomes an
- * error that says so.
+ * that cannot be sent, for want of memory or descriptors or for its size,
+ * becomes an error that says so, which is returned: what was made for whoever
+ * asked has nobody then.
  */
-void peer_return(struct peer_request *request, json_t *take_result,
+int peer_return(struct peer_request *request, json_t *take_result,
     const int *fds, size_t fd_count);
 void peer_fail(struct peer_request *request, const struct lf_error *error);
 
