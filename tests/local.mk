@@ -23,6 +23,9 @@ test_cppflags = $(AM_CPPFLAGS) -I$(top_srcdir)/tests $(CRITERION_CFLAGS) \
 	$(JANSSON_CFLAGS) $(XML_CFLAGS)
 test_libs = libfork/libcore.la $(CRITERION_LIBS)
 
+# What takes more than a minute each is for soak and check-long.
+long_tests =
+
 # Helpers that all test programs link.
 noinst_LTLIBRARIES += tests/lib/libtest.la
 tests_lib_libtest_la_SOURCES = \
@@ -69,11 +72,17 @@ check-all:
 	grep -aE '^(FAIL|SKIP|ERROR|XPASS): ' tests/check.log || true; \
 	$(SHELL) $(top_srcdir)/tests/lib/summary '$(abs_top_builddir)' $$status
 
-# The same with the long counts.
+# All tests with the long counts.
 soak:
-	@LF_SOAK=1 $(MAKE) --no-print-directory check-all
+	@LF_SOAK=1 $(MAKE) --no-print-directory check-all \
+		TESTS='$(TESTS) $(long_tests)'
+
+# What check leaves out, with its counts.
+check-long:
+	@LF_MATRIX=1 $(MAKE) --no-print-directory check-all \
+		TESTS='$(long_tests) tests/lab/test-fuzz-linux.sh'
 
 lint:
 	@$(SHELL) $(top_srcdir)/tests/lib/lint '$(abs_top_srcdir)'
-.PHONY: check-all soak lint
+.PHONY: check-all check-long soak lint
 EXTRA_DIST += tests/lib/lint

@@ -12,22 +12,30 @@ TESTS += tests/lab/test-run-until.sh
 endif
 
 # Programs that run in the lab, each through a script of its own.
-lab_programs = tests/lab/test_two_phase
-tests_lab_test_two_phase_SOURCES = tests/lab/test_two_phase.c \
+lab_programs = tests/lab/test_two_phase tests/lab/test_two_phase_kinds
+two_phase_sources = tests/lab/both_ways.c tests/lab/both_ways.h \
+	tests/lab/frozen.c tests/lab/frozen.h \
 	tests/lab/two_phase.c tests/lab/two_phase.h
+two_phase_libs = tests/lib/libtest.la $(test_libs) $(JANSSON_LIBS)
+tests_lab_test_two_phase_SOURCES = tests/lab/test_two_phase.c \
+	$(two_phase_sources)
 tests_lab_test_two_phase_CPPFLAGS = $(test_cppflags)
-tests_lab_test_two_phase_LDADD = tests/lib/libtest.la $(test_libs) \
-	$(JANSSON_LIBS)
-EXTRA_DIST += tests/lab/in-lab tests/lab/test-two-phase.sh
+tests_lab_test_two_phase_LDADD = $(two_phase_libs)
+tests_lab_test_two_phase_kinds_SOURCES = tests/lab/test_two_phase_kinds.c \
+	$(two_phase_sources)
+tests_lab_test_two_phase_kinds_CPPFLAGS = $(test_cppflags)
+tests_lab_test_two_phase_kinds_LDADD = $(two_phase_libs)
+EXTRA_DIST += tests/lab/in-lab tests/lab/test-two-phase.sh \
+	tests/lab/test-two-phase-kinds.sh
 if HAVE_CRITERION
 check_PROGRAMS += $(lab_programs)
 TESTS += tests/lab/test-two-phase.sh
+long_tests += tests/lab/test-two-phase-kinds.sh
 endif
 
-# The same through xlfork and forkd, where each command takes seconds; it skips
-# itself unless LF_MATRIX or LF_SOAK is set.
+# The same through xlfork and forkd, where each command takes seconds.
 EXTRA_DIST += tests/lab/test-two-phase-cli.sh tests/lab/two-phase-cli
-TESTS += tests/lab/test-two-phase-cli.sh
+long_tests += tests/lab/test-two-phase-cli.sh
 
 # A Linux guest fuzzed by afl-fuzz through xlfork and forkd: its kernel; with
 # LF_MATRIX or LF_SOAK also a program in it.

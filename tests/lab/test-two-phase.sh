@@ -3,4 +3,4 @@
 # Runs test_two_phase where kernel code runs natively under KVM: here if this
 # host's KVM is hardware's, else in the lab.
 : "${top_builddir:?set by make check}"
-exec bash "$(dirname "$0")/in-lab" "$top_builddir/tests/lab/test_two_phase"
+exec bash "$(dirname "$0")/in-lab" "$top_builddir/tests/lab/test_two_phase" "$@"

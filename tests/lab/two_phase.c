@@ -17,6 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <libfork/host.h>
+
 #include "domain/backend.h"
 #include "domain/kvm.h"
 #include "domain/qemu_domain.h"
@@ -589,4 +591,25 @@ sparse_hash(int fd)
 		}
 	}
 	return hash;
+}
+
+uint64_t
+word_at(struct lf_domain *domain, uint64_t gpa)
+{
+	uint64_t word;
+
+	OK(lf_memory_read(domain, gpa, &word, sizeof(word), &error));
+	return word;
+}
+
+void
+two_phase_setup(void)
+{
+	struct lf_host host;
+	char reason[256];
+
+	OK(lf_host_probe(&host, &error));
+	if (!lf_host_prefers_kvm(&host, reason, sizeof(reason)))
+		cr_skip_test("%s", reason);
+	guest_setup();
 }

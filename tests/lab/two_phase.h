@@ -37,6 +37,9 @@ struct kind {
 	bool hyperv; /* with Hyper-V's enlightenments instead of KVM's */
 };
 
+/* Skips the test where KVM does not run kernel code as hardware does. */
+void two_phase_setup(void);
+
 /* A booted parent: on each vCPU a counter, a disk, a network, a screen. */
 struct parent {
 	const struct kind *kind;
@@ -74,6 +77,8 @@ void launch_paused(const struct parent *parent, struct lf_domain *fork,
 /* The same, and it runs. */
 void launch_late(const struct parent *parent, struct lf_domain *fork,
     const char *name, struct console *console);
+
+uint64_t word_at(struct lf_domain *domain, uint64_t gpa);
 
 /* What a counter or remap shows (tests/guest/README.md). */
 struct progress {
