@@ -68,6 +68,38 @@ engine_fork_verified(struct lf_snapshot *snapshot, enum lf_reset_method method)
 	return engine_fork_with(snapshot, &options);
 }
 
+struct lf_domain *
+engine_fork_of_code(const void *code, size_t len,
+    const struct lf_vcpu_regs *regs, enum lf_irqchip irqchip,
+    const struct lf_fork_options *options)
+{
+	struct lf_snapshot_builder *builder = micro_builder(4 * MIB);
+	struct lf_vcpu_regs begin = *regs;
+	struct lf_snapshot *snapshot;
+	struct lf_domain *domain;
+
+	OK(lf_snapshot_builder_add_buffer(builder, code, len, 4096, &error));
+	OK(lf_snapshot_builder_add_range(
+	    builder, ENGINE_CODE, 4096, 1, 0, 0, &error));
+	begin.rip = ENGINE_CODE;
+	OK(lf_snapshot_builder_add_vcpu(builder, &begin, &error));
+	OK(lf_snapshot_builder_set_irqchip(builder, irqchip, &error));
+	OK(lf_snapshot_builder_finish(builder, &snapshot, &error));
+	lf_snapshot_builder_free(builder);
+	domain = engine_fork_with(snapshot, options);
+	lf_snapshot_unref(snapshot);
+	return domain;
+}
+
+void
+engine_privileged(struct lf_vcpu_regs *regs)
+{
+	regs->cs.selector = 0x08;
+	regs->cs.access = 0xa09b;
+	regs->ss.selector = 0x10;
+	regs->ss.access = 0xc093;
+}
+
 struct lf_exit
 engine_run(struct lf_domain *domain)
 {

@@ -41,6 +41,18 @@ struct lf_domain *engine_fork_with(
 struct lf_domain *engine_fork_verified(
     struct lf_snapshot *snapshot, enum lf_reset_method method);
 
+/* Where code of a test's own is. */
+#define ENGINE_CODE 0x800000UL
+
+/*
+ * Another code than the micro-guest's, with `regs` but for RIP; at CPL 0 after
+ * engine_privileged(). The fork alone has the snapshot.
+ */
+struct lf_domain *engine_fork_of_code(const void *code, size_t len,
+    const struct lf_vcpu_regs *regs, enum lf_irqchip irqchip,
+    const struct lf_fork_options *options);
+void engine_privileged(struct lf_vcpu_regs *regs);
+
 struct lf_exit engine_run(struct lf_domain *domain);
 
 /* Runs until the guest says that it is done. */

@@ -47,6 +47,10 @@ kvm_tests += tests/kvm/test_engine_exits
 tests_kvm_test_engine_exits_CPPFLAGS = $(test_cppflags)
 tests_kvm_test_engine_exits_LDADD = tests/kvm/libengine.la $(microvm_libs)
 
+kvm_tests += tests/kvm/test_engine_groups
+tests_kvm_test_engine_groups_CPPFLAGS = $(test_cppflags)
+tests_kvm_test_engine_groups_LDADD = tests/kvm/libengine.la $(microvm_libs)
+
 kvm_tests += tests/kvm/test_engine_parts
 tests_kvm_test_engine_parts_CPPFLAGS = $(test_cppflags)
 tests_kvm_test_engine_parts_LDADD = $(engine_libs)

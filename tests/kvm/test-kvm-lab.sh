@@ -6,7 +6,8 @@
 set -u
 : "${top_srcdir:?set by make check}" "${top_builddir:?set by make check}"
 programs=(test_access test_state test_clocks test_moments test_chips test_interrupts
-	test_halted test_engine test_engine_exits test_engine_forks test_engine_threads)
+	test_halted test_engine test_engine_exits test_engine_groups
+	test_engine_forks test_engine_threads)
 
 # Long loops are shorter there: everything in it is interpreted.
 export LF_COUNT_DIVISOR=100

@@ -137,6 +137,51 @@ Test(engine, hot_pages_are_written_without_faults)
 	lf_snapshot_unref(snapshot);
 }
 
+Test(engine, counters_tell_what_was_done)
+{
+	enum { PAGES = 16, AGE = 100 };
+	struct lf_snapshot *snapshot = engine_touching(PAGES, 16 * MIB);
+	struct lf_domain *domain = engine_fork(snapshot);
+	struct lf_counters now, before;
+	unsigned i;
+
+	lf_domain_counters(domain, &now);
+	cr_assert_eq(now.runs, 0);
+	cr_assert_eq(now.resets, 0);
+	cr_assert_eq(now.faults, 0);
+	cr_assert_eq(now.set_pages, 0);
+	cr_assert_gt(now.ioctls, 0, "the fork's own");
+
+	engine_run_done(domain);
+	OK(lf_domain_reset(domain, &error));
+	before = now;
+	lf_domain_counters(domain, &now);
+	cr_assert_geq(now.runs, 1);
+	cr_assert_eq(now.resets, 1);
+	cr_assert_geq(now.faults, PAGES);
+	cr_assert_eq(now.set_pages, now.faults);
+	cr_assert_eq(now.pages_restored + now.pages_unchanged, now.set_pages);
+	cr_assert_geq(now.pages_restored, PAGES);
+	cr_assert_eq(now.pages_dropped, 0);
+	cr_assert_gt(now.ioctls, before.ioctls);
+
+	/* Nothing runs: what was hot is found unchanged, and shared at last. */
+	for (i = 0; i <= AGE; i++)
+		OK(lf_domain_reset(domain, &error));
+	before = now;
+	lf_domain_counters(domain, &now);
+	cr_assert_eq(now.runs, before.runs);
+	cr_assert_eq(now.resets, AGE + 2);
+	cr_assert_eq(now.faults, before.faults);
+	cr_assert_eq(now.pages_restored, before.pages_restored);
+	cr_assert_geq(now.pages_unchanged - before.pages_unchanged,
+	    (AGE - 1) * before.set_pages);
+	cr_assert_eq(now.pages_dropped, before.set_pages);
+	cr_assert_eq(now.set_pages, 0);
+	lf_domain_free(domain);
+	lf_snapshot_unref(snapshot);
+}
+
 Test(engine, what_libfork_writes_is_undone_as_well)
 {
 	struct lf_snapshot *snapshot = engine_touching(1, 16 * MIB);

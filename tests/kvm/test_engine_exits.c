@@ -16,30 +16,8 @@
 
 TestSuite(engine_exits, .init = engine_need_kvm);
 
-/* Where the code of these tests is, and an address at which nothing is. */
-#define CODE_AT 0x800000UL
-#define HOLE    0x20000000UL
-
-static struct lf_domain *
-fork_of_code(const void *code, size_t len, struct lf_vcpu_regs *regs,
-    const struct lf_fork_options *options)
-{
-	struct lf_snapshot_builder *builder = micro_builder(4 * MIB);
-	struct lf_snapshot *snapshot;
-	struct lf_domain *domain;
-
-	OK(lf_snapshot_builder_add_buffer(builder, code, len, 4096, &error));
-	OK(lf_snapshot_builder_add_range(
-	    builder, CODE_AT, 4096, 1, 0, 0, &error));
-	regs->rip = CODE_AT;
-	OK(lf_snapshot_builder_add_vcpu(builder, regs, &error));
-	OK(lf_snapshot_builder_finish(builder, &snapshot, &error));
-	lf_snapshot_builder_free(builder);
-	domain = engine_fork_with(snapshot, options);
-	/* The fork has a reference of its own. */
-	lf_snapshot_unref(snapshot);
-	return domain;
-}
+/* An address at which nothing is. */
+#define HOLE 0x20000000UL
 
 /* --- MSRs --- */
 
@@ -63,11 +41,9 @@ fork_of_msr_code(bool exits)
 	options.msr_exits = exits;
 	options.verify_every = 1;
 	micro_regs(MICRO_COUNT, &regs);
-	regs.cs.selector = 0x08;
-	regs.cs.access = 0xa09b;
-	regs.ss.selector = 0x10;
-	regs.ss.access = 0xc093;
-	return fork_of_code(msr_code, sizeof(msr_code), &regs, &options);
+	engine_privileged(&regs);
+	return engine_fork_of_code(
+	    msr_code, sizeof(msr_code), &regs, LF_IRQCHIP_NONE, &options);
 }
 
 static void
@@ -96,7 +72,7 @@ Test(engine_exits, unknown_msrs_are_answered_or_accessed_again)
 		for (i = 0; i < 3; i++)
 			expect_msr(domain, false, 0);
 		OK(lf_vcpu_read_regs(domain, 0, &regs, &error));
-		cr_assert_eq(regs.rip, CODE_AT + 5);
+		cr_assert_eq(regs.rip, ENGINE_CODE + 5);
 		expect_msr(domain, false, 0);
 		cr_assert_eq(
 		    lf_domain_answer(domain, &value, 4, &error), -EINVAL);
@@ -137,12 +113,13 @@ Test(engine_exits, what_kvm_cannot_emulate_is_shown_with_its_bytes)
 
 	micro_regs(MICRO_COUNT, &regs);
 	regs.rbx = HOLE;
-	domain = fork_of_code(code, sizeof(code), &regs, NULL);
+	domain = engine_fork_of_code(
+	    code, sizeof(code), &regs, LF_IRQCHIP_NONE, NULL);
 	for (round = 0; round < 3; round++) {
 		exit = engine_run(domain);
 		cr_assert_eq(
 		    exit.reason, LF_EXIT_ERROR, "%s", lf_exit_name(&exit));
-		cr_assert_eq(exit.internal.rip, CODE_AT);
+		cr_assert_eq(exit.internal.rip, ENGINE_CODE);
 		if (microvm_device()->emulation_failure_bytes) {
 			cr_assert_geq(exit.internal.insn_len, sizeof(code));
 			cr_assert_eq(

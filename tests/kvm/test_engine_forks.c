@@ -6,11 +6,13 @@
 #include <config.h>
 
 #include <errno.h>
+#include <linux/kvm.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/sys.h"
 #include "kvm/engine.h"
 #include "lib/count.h"
 
@@ -182,6 +184,62 @@ Test(engine_forks, forks_from_a_pool_are_like_others)
 	lf_pool_free(pool);
 	lf_snapshot_unref(snapshot);
 	cr_assert_eq(lf_pool_new(0, &pool, &error), -EINVAL);
+}
+
+static int (*real_ioctl)(int fd, unsigned long request, void *arg);
+
+static int
+no_new_vm(int fd, unsigned long request, void *arg)
+{
+	if (request == KVM_CREATE_VM) {
+		errno = EMFILE;
+		return -1;
+	}
+	return real_ioctl(fd, request, arg);
+}
+
+/* As long as there are some, no VM is made for a fork. */
+Test(engine_forks, shells_that_were_made_ahead_are_what_forks_get)
+{
+	enum { DEPTH = 3 };
+	struct lf_domain *domains[2 * DEPTH + 1] = {NULL};
+	struct lf_snapshot *snapshots[2];
+	struct lf_fork_options options;
+	struct lf_vcpu_regs regs;
+	struct lf_pool *pool;
+	unsigned i;
+
+	micro_regs(MICRO_TOUCH, &regs);
+	regs.rcx = 1;
+	snapshots[0] = micro_snapshot(4 * MIB, &regs, 1);
+	snapshots[1] = micro_snapshot(8 * MIB, &regs, 2);
+	OK(lf_pool_new(DEPTH, &pool, &error));
+	lf_fork_options_init(&options);
+	options.pool = pool;
+	/* Two kinds: of one vCPU, and of two. */
+	for (i = 0; i < 2; i++)
+		lf_domain_free(engine_fork_with(snapshots[i], &options));
+	lf_pool_wait(pool);
+	real_ioctl = sys.ioctl;
+	sys.ioctl = no_new_vm;
+	for (i = 0; i < 2 * DEPTH; i++) {
+		domains[i] = engine_fork_with(snapshots[i % 2], &options);
+		engine_run_done(domains[i]);
+		OK(lf_domain_reset(domains[i], &error));
+		OK(lf_domain_verify(domains[i], &error));
+	}
+	cr_assert_eq(
+	    lf_domain_fork(snapshots[0], &options, &domains[i], &error),
+	    -EMFILE, "%s", error.message);
+	sys.ioctl = real_ioctl;
+	/* Forks go on without their pool. */
+	lf_pool_free(pool);
+	for (i = 0; i < 2 * DEPTH; i++) {
+		engine_run_done(domains[i]);
+		lf_domain_free(domains[i]);
+	}
+	lf_snapshot_unref(snapshots[0]);
+	lf_snapshot_unref(snapshots[1]);
 }
 
 /*

@@ -8,12 +8,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/sys.h"
@@ -98,7 +98,8 @@ is_mapped(int fd)
 	FILE *maps = fopen("/proc/self/maps", "re");
 
 	cr_assert_eq(fstat(fd, &st), 0);
-	snprintf(wanted, sizeof(wanted), " %lu ", (unsigned long)st.st_ino);
+	snprintf(wanted, sizeof(wanted), " %02x:%02x %lu ", major(st.st_dev),
+	    minor(st.st_dev), (unsigned long)st.st_ino);
 	while (fgets(line, sizeof(line), maps) != NULL)
 		found |= strstr(line, wanted) != NULL;
 	fclose(maps);
