@@ -228,7 +228,8 @@ LF_API int lf_domain_answer(struct lf_domain *domain, const void *data,
 /*
  * Reads or writes guest-physical memory of a domain that is not running. What
  * is written is undone by the next reset, except in regions. -EFAULT names
- * the first address that is no memory; nothing was written then.
+ * the first address that is no memory; nothing was written then. -ENOTSUP: on
+ * backend qemu memory is read while the domain is frozen, and never written.
  */
 LF_API int lf_memory_read(struct lf_domain *domain, uint64_t gpa, void *buf,
     size_t len, struct lf_error *error);

@@ -30,7 +30,10 @@ LF_API struct lf_snapshot *lf_snapshot_ref(struct lf_snapshot *snapshot);
 /* Gives a reference back; the last one frees the snapshot. NULL is allowed. */
 LF_API void lf_snapshot_unref(struct lf_snapshot *snapshot);
 
-/* How many references there are: the caller's, each fork's, each lease's. */
+/*
+ * How many references there are: the callers', each fork's, and those of the
+ * domain that was frozen, as long as it is.
+ */
 LF_API unsigned lf_snapshot_refs(const struct lf_snapshot *snapshot);
 
 /* How many vCPUs it has, 1 to 255. */
