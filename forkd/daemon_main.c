@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -188,6 +189,28 @@ adopt(struct daemon *daemon, struct lf_error *error)
 	return 0;
 }
 
+/* Whatever has that number may be something else than the variables say. */
+static int
+take_socket(struct daemon *daemon, struct lf_error *error)
+{
+	int listens = 0;
+	socklen_t len = sizeof(listens);
+
+	if (sys.getsockopt(
+		SYSTEMD_FD, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) < 0 ||
+	    !listens)
+		return error_set(error, EINVAL,
+		    "LISTEN_FDS is 1, but descriptor %d is not a listening "
+		    "socket (start forkd by its systemd unit, or without the "
+		    "variable)",
+		    SYSTEMD_FD);
+	if (sys.fcntl(SYSTEMD_FD, F_SETFD, FD_CLOEXEC) < 0 ||
+	    sys.fcntl(SYSTEMD_FD, F_SETFL, O_NONBLOCK) < 0)
+		return error_sys(error, errno, "cannot use systemd's socket");
+	daemon->listen_fd = SYSTEMD_FD;
+	return 0;
+}
+
 /* systemd's socket, or our own. */
 static int
 open_socket(struct daemon *daemon, struct lf_error *error)
@@ -200,12 +223,7 @@ open_socket(struct daemon *daemon, struct lf_error *error)
 	    atoi(fds) == 1) {
 		unsetenv("LISTEN_PID");
 		unsetenv("LISTEN_FDS");
-		daemon->listen_fd = SYSTEMD_FD;
-		if (sys.fcntl(SYSTEMD_FD, F_SETFD, FD_CLOEXEC) < 0 ||
-		    sys.fcntl(SYSTEMD_FD, F_SETFL, O_NONBLOCK) < 0)
-			return error_sys(
-			    error, errno, "cannot use systemd's socket");
-		return 0;
+		return take_socket(daemon, error);
 	}
 	rc = control_socket_path(daemon->run_dir, &path, error);
 	if (rc == 0)

@@ -1,6 +1,7 @@
 # cli: xlfork as its users meet it.
 
 cli_scripts = \
+	tests/cli/test-activation.sh \
 	tests/cli/test-devstate.sh \
 	tests/cli/test-bare-forks.sh \
 	tests/cli/test-dm-pool.sh \
