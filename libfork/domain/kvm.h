@@ -66,6 +66,9 @@ struct kvm_domain {
 int kvm_backend_fork(struct lf_domain *domain,
     const struct lf_fork_options *options, struct lf_error *error);
 void kvm_domain_free(struct kvm_domain *kvm);
+/* -ENOTSUP: no QEMU made the snapshot. */
+int kvm_check_launchable(
+    const struct lf_domain *domain, struct lf_error *error);
 
 /* kvm_run.c */
 int kvm_run_start(struct kvm_domain *kvm, struct lf_error *error);

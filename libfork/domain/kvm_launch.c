@@ -126,8 +126,10 @@ kvm_backend_launch(struct lf_domain *domain,
 	struct qemu_domain *qemu;
 	int rc;
 
-	rc = vcpu_sections_open(
-	    domain->origin, options->devstate_fd, &launch.sections, error);
+	rc = kvm_check_launchable(domain, error);
+	if (rc == 0)
+		rc = vcpu_sections_open(domain->origin, options->devstate_fd,
+		    &launch.sections, error);
 	if (rc == 0)
 		rc = settle(kvm, error);
 	if (rc == 0)

@@ -327,22 +327,48 @@ kvm_domain_free(struct kvm_domain *kvm)
 	free(kvm);
 }
 
+int
+kvm_check_launchable(const struct lf_domain *domain, struct lf_error *error)
+{
+	return domain->origin->devstate_fd >= 0
+		   ? 0
+		   : error_set(error, ENOTSUP,
+			 "the snapshot has no device state that a device model "
+			 "could be launched from");
+}
+
+static int
+check_choice(
+    const char *option, unsigned value, unsigned last, struct lf_error *error)
+{
+	return value <= last ? 0
+			     : error_set(error, EINVAL,
+				   "fork option %s has the unknown value %u",
+				   option, value);
+}
+
 static int
 check_options(const struct lf_domain *domain,
     const struct lf_fork_options *options, struct lf_error *error)
 {
-	const struct lf_snapshot *snapshot = domain->origin;
+	int rc = 0;
 
-	if (options->io_policy == LF_IO_LAUNCH && snapshot->devstate_fd < 0)
-		return error_set(error, ENOTSUP,
-		    "the snapshot has no device state that a device model "
-		    "could be launched from");
-	if ((unsigned)options->io_policy > LF_IO_LAUNCH ||
-	    (unsigned)options->interrupts > LF_INTERRUPTS_ALL ||
-	    (unsigned)options->reset_method > LF_RESET_DONTNEED ||
-	    (options->reset_groups & ~LF_RESET_ALL) != 0)
-		return error_set(error, EINVAL, "unknown fork option");
-	return 0;
+	if (options->io_policy == LF_IO_LAUNCH)
+		rc = kvm_check_launchable(domain, error);
+	if (rc == 0)
+		rc = check_choice("interrupts", options->interrupts,
+		    LF_INTERRUPTS_ALL, error);
+	if (rc == 0)
+		rc = check_choice(
+		    "io_policy", options->io_policy, LF_IO_LAUNCH, error);
+	if (rc == 0)
+		rc = check_choice("reset_method", options->reset_method,
+		    LF_RESET_DONTNEED, error);
+	if (rc == 0 && (options->reset_groups & ~LF_RESET_ALL) != 0)
+		rc = error_set(error, EINVAL,
+		    "fork option reset_groups: 0x%x are no groups",
+		    options->reset_groups & ~LF_RESET_ALL);
+	return rc;
 }
 
 int

@@ -224,6 +224,84 @@ Test(engine_parts, a_snapshot_lives_as_long_as_anybody_holds_it)
 	lf_domain_free(domain);
 }
 
+/* --- what cannot be --- */
+
+Test(engine_parts, options_that_cannot_be_are_refused_by_name)
+{
+	static const struct {
+		struct lf_fork_options options;
+		int code;
+		const char *message;
+	} cases[] = {
+	    {{.interrupts = 9}, -EINVAL,
+		"fork option interrupts has the unknown value 9"},
+	    {{.io_policy = 9}, -EINVAL,
+		"fork option io_policy has the unknown value 9"},
+	    {{.reset_method = 9}, -EINVAL,
+		"fork option reset_method has the unknown value 9"},
+	    {{.reset_groups = LF_RESET_ALL + 1}, -EINVAL,
+		"fork option reset_groups: 0x80 are no groups"},
+	    {{.io_policy = LF_IO_LAUNCH}, -ENOTSUP,
+		"the snapshot has no device state that a device model could "
+		"be launched from"},
+	    {{.ring_entries = 300}, -EINVAL, "300"},
+	    {{.ring_entries = 1U << 30}, -EINVAL, "1073741824"},
+	    {{.backend = 7}, -ENOTSUP, "there is no backend 7 here"},
+	    {{.backend = LF_BACKEND_QEMU}, -EINVAL, "launcher"},
+	};
+	struct lf_snapshot *snapshot = engine_touching(4, 4 * MIB);
+	struct lf_domain *domain = NULL;
+	size_t i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		cr_expect_eq(lf_domain_fork(
+				 snapshot, &cases[i].options, &domain, &error),
+		    cases[i].code, "%zu: %s", i, error.message);
+		cr_expect_not_null(strstr(error.message, cases[i].message),
+		    "%zu: %s", i, error.message);
+		cr_expect_null(domain);
+	}
+	cr_assert_eq(lf_snapshot_refs(snapshot), 1);
+	lf_snapshot_unref(snapshot);
+}
+
+Test(engine_parts, what_a_fork_does_not_have_is_named)
+{
+	struct lf_snapshot *snapshot = engine_touching(4, 4 * MIB);
+	struct lf_domain *domain = engine_fork(snapshot);
+	struct lf_launch_options launch = {.devstate_fd = -1};
+	struct lf_vcpu_regs regs;
+	char bytes[16], *json;
+
+	cr_assert_eq(lf_vcpu_read_regs(domain, 1, &regs, &error), -EINVAL);
+	cr_assert_not_null(
+	    strstr(error.message, "no vCPU 1"), "%s", error.message);
+	OK(lf_vcpu_read_regs(domain, 0, &regs, &error));
+	cr_assert_eq(lf_vcpu_write_regs(domain, 1, &regs, &error), -EINVAL);
+	cr_assert_eq(
+	    lf_memory_read(domain, 4 * MIB - 8, bytes, 16, &error), -EFAULT);
+	cr_assert_str_eq(
+	    error.message, "guest-physical address 0x400000 is no memory");
+	cr_assert_eq(lf_memory_write(
+			 domain, 4 * MIB - 8, "0123456789abcdef", 16, &error),
+	    -EFAULT);
+	OK(lf_memory_read(domain, 4 * MIB - 8, bytes, 8, &error));
+	cr_assert_arr_eq(bytes, "\0\0\0\0\0\0\0\0", 8);
+	cr_assert_eq(lf_domain_answer(domain, "a", 1, &error), -EINVAL);
+	cr_assert_eq(lf_domain_shutdown(domain, &error), -ENOTSUP);
+	cr_assert_eq(lf_domain_describe(domain, &json, &error), -ENOTSUP);
+	cr_assert_eq(lf_domain_launch(domain, &launch, &error), -ENOTSUP, "%s",
+	    error.message);
+	cr_assert_eq(
+	    lf_domain_thaw(domain, &error), -EINVAL, "%s", error.message);
+	/* None of it did any harm. */
+	engine_run_done(domain);
+	OK(lf_domain_reset(domain, &error));
+	OK(lf_domain_verify(domain, &error));
+	lf_domain_free(domain);
+	lf_snapshot_unref(snapshot);
+}
+
 /* --- what the host lacks --- */
 
 static int refused_code;
