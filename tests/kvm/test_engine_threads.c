@@ -8,8 +8,10 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -205,6 +207,36 @@ Test(engine_threads, a_stop_is_seen_in_a_child_process_too)
 	}
 	cr_assert_eq(waitpid(pid, &status, 0), pid);
 	cr_assert_eq(status, 0);
+	lf_snapshot_unref(snapshot);
+}
+
+static struct lf_domain *to_stop;
+
+static void
+stop_it(int signal)
+{
+	(void)signal;
+	lf_domain_stop(to_stop);
+}
+
+/* In the very thread that runs it, wherever that is at the time. */
+Test(engine_threads, a_signal_handler_may_stop_the_run_that_it_interrupts)
+{
+	const struct sigaction action = {.sa_handler = stop_it};
+	struct lf_snapshot *snapshot = counting(2);
+	unsigned long round, rounds = test_count(100, 10000);
+
+	to_stop = engine_fork_verified(snapshot, LF_RESET_ADAPTIVE);
+	cr_assert_eq(sigaction(SIGALRM, &action, NULL), 0);
+	for (round = 0; round < rounds; round++) {
+		const struct itimerval soon = {
+		    .it_value.tv_usec = 1 + random() % 300};
+
+		cr_assert_eq(setitimer(ITIMER_REAL, &soon, NULL), 0);
+		cr_assert_eq(engine_run(to_stop).reason, LF_EXIT_INTERRUPTED);
+		OK(lf_domain_reset(to_stop, &error));
+	}
+	lf_domain_free(to_stop);
 	lf_snapshot_unref(snapshot);
 }
 
