@@ -29,6 +29,7 @@
 struct listing {
 	struct peer_request *request;
 	json_t *rows;
+	bool short_of_memory; /* some are missing */
 	unsigned awaited;
 };
 
@@ -41,10 +42,14 @@ struct count {
 static void
 finish(struct listing *listing)
 {
+	json_t *result = NULL;
+
 	if (--listing->awaited > 0)
 		return;
-	peer_return(listing->request,
-	    json_pack("{s:o}", "domains", listing->rows), NULL, 0);
+	if (!listing->short_of_memory)
+		result = json_pack("{s:O}", "domains", listing->rows);
+	json_decref(listing->rows);
+	peer_return(listing->request, result, NULL, 0);
 	free(listing);
 }
 
@@ -148,15 +153,17 @@ command_list(
 		return;
 	}
 	/* Held until all have been asked. */
-	*listing = (struct listing){request, json_array(), 1};
+	*listing = (struct listing){
+	    .request = request, .rows = json_array(), .awaited = 1};
 	for (domain = registry->first; domain != NULL; domain = domain->next) {
 		json_t *row;
 
 		if (only != NULL && only != domain)
 			continue;
 		row = registry_row(domain);
-		json_array_append_new(listing->rows, row);
-		if (pages && row != NULL)
+		if (json_array_append_new(listing->rows, row) < 0)
+			listing->short_of_memory = true;
+		else if (pages)
 			add_pages(listing, domain, row);
 	}
 	finish(listing);

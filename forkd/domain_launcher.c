@@ -278,7 +278,11 @@ chain_value(const struct domain_launcher *h, const struct lf_qemu_chain *chain,
 	return rc;
 }
 
-/* The files of all disks and of the flash variables, into the arguments. */
+/*
+ * The files of all disks and of the flash variables, into the arguments: all of
+ * them, as forkd takes those of the configuration for what is missing, which
+ * are the parent's.
+ */
 static int
 add_files(const struct domain_launcher *h,
     const struct lf_qemu_request *request, json_t *arguments,
@@ -290,17 +294,19 @@ add_files(const struct domain_launcher *h,
 
 	if (request->disks != NULL) {
 		disks = json_array();
-		json_object_set_new(arguments, "disks", disks);
+		if (json_object_set_new(arguments, "disks", disks) < 0)
+			rc = error_nomem(error);
 		for (i = 0; rc == 0 && i < request->config->disk_count; i++) {
 			rc = chain_value(h, &request->disks[i], &chain, error);
-			if (rc == 0)
-				json_array_append_new(disks, chain);
+			if (rc == 0 && json_array_append_new(disks, chain) < 0)
+				rc = error_nomem(error);
 		}
 	}
 	if (rc == 0 && request->nvram != NULL) {
 		rc = chain_value(h, request->nvram, &chain, error);
-		if (rc == 0)
-			json_object_set_new(arguments, "nvram", chain);
+		if (rc == 0 &&
+		    json_object_set_new(arguments, "nvram", chain) < 0)
+			rc = error_nomem(error);
 	}
 	return rc;
 }

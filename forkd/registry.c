@@ -490,6 +490,7 @@ registry_row(const struct domain *domain)
 	char uuid[LF_UUID_STRING_SIZE];
 	const struct domain *host;
 	json_t *row;
+	int rc = 0;
 
 	lf_uuid_format(&domain->config->uuid, uuid);
 	row = json_pack("{s:I, s:s, s:s, s:s, s:s, s:I, s:I, s:I}", "id",
@@ -502,17 +503,19 @@ registry_row(const struct domain *domain)
 	if (row == NULL)
 		return NULL;
 	if (domain->reason[0] != '\0')
-		json_object_set_new(
+		rc |= json_object_set_new(
 		    row, "reason", control_make_text(domain->reason));
 	if (domain->parent != 0)
-		json_object_set_new(
+		rc |= json_object_set_new(
 		    row, "parent", json_integer(domain->parent));
 	host = registry_host((struct domain *)domain);
 	if (host != NULL && host->process.pid > 0)
-		json_object_set_new(
+		rc |= json_object_set_new(
 		    row, "pid", json_integer(host->process.pid));
 	if (domain->qemu.pid > 0)
-		json_object_set_new(
+		rc |= json_object_set_new(
 		    row, "qemu-pid", json_integer(domain->qemu.pid));
-	return row;
+	if (rc < 0)
+		json_decref(row);
+	return rc < 0 ? NULL : row;
 }

@@ -126,7 +126,7 @@ bool registry_knows_image(const struct domain *domain, const char *path);
 int registry_check_holders(const struct domain *domain, struct lf_error *error);
 bool registry_is_holder(const struct domain *domain, const struct domain *of);
 
-/* A row of "list". */
+/* A row of "list"; NULL: out of memory. */
 json_t *registry_row(const struct domain *domain);
 
 #endif

@@ -72,16 +72,18 @@ registry_file_write(const struct domain *domain, struct lf_error *error)
 	    (json_int_t)domain->host, "device-model", domain->device_model);
 	if (value == NULL)
 		return error_nomem(error);
-	if (domain->named.count > 0)
-		json_object_set_new(
-		    value, "named-overlays", files_value(&domain->named));
+	if (domain->named.count > 0 &&
+	    json_object_set_new(
+		value, "named-overlays", files_value(&domain->named)) < 0)
+		return error_nomem(error);
 	if (domain->launch_config != NULL) {
 		json_t *launch = NULL;
 
 		rc = config_json_make(domain->launch_config, &launch, error);
 		if (rc < 0)
 			return rc;
-		json_object_set_new(value, "launch-config", launch);
+		if (json_object_set_new(value, "launch-config", launch) < 0)
+			return error_nomem(error);
 	}
 	return rundir_write_json(path, value, error);
 }

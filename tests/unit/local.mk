@@ -103,6 +103,10 @@ unit_tests += tests/unit/test_forkd_end
 tests_unit_test_forkd_end_CPPFLAGS = $(test_cppflags) $(EVENT_CFLAGS)
 tests_unit_test_forkd_end_LDADD = tests/unit/libscene.la forkd/libforkd.la tests/lib/libtest.la $(test_libs)
 
+unit_tests += tests/unit/test_forkd_memory
+tests_unit_test_forkd_memory_CPPFLAGS = $(test_cppflags) $(EVENT_CFLAGS)
+tests_unit_test_forkd_memory_LDADD = tests/unit/libscene.la forkd/libforkd.la tests/lib/libtest.la $(test_libs)
+
 unit_tests += tests/unit/test_forkd_job
 tests_unit_test_forkd_job_CPPFLAGS = $(test_cppflags) $(EVENT_CFLAGS)
 tests_unit_test_forkd_job_LDADD = forkd/libforkd.la tests/lib/libtest.la $(test_libs)
