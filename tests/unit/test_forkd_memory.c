@@ -180,7 +180,8 @@ Test(memory, a_domains_file_is_whole_or_as_it_was)
 		rc = registry_save(s.domain, &error);
 		hit = end_fault();
 		cr_assert(hit || rc == 0);
-		cr_assert_eq(rundir_read_json(path, &value, &error), 0);
+		cr_assert_eq(rundir_read_json(path, &value, &error), 0,
+		    "allocation %u: %s", i, error.message);
 		cr_assert_not_null(json_object_get(value, "launch-config"),
 		    "allocation %u", i);
 		cr_assert_eq(
