@@ -28,7 +28,7 @@ enum exit_status {
 #define COMMAND_EREPORTED 4097
 #define COMMAND_ETROUBLE  4098
 
-#define OPTIONS_MAX       24
+#define OPTIONS_MAX       32
 
 struct option_spec {
 	char letter;          /* 0: has none */

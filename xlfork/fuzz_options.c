@@ -16,6 +16,7 @@
 #define TIMEOUT_MAX 3600000
 #define MEMORY_MIN  4
 #define MEMORY_MAX  256
+#define VCPU_MAX    254
 
 /* Alone, a run that takes longer hangs. AFL++ has a limit of its own (-t). */
 #define TIMEOUT_MS 1000
@@ -34,6 +35,9 @@ const struct option_spec fuzz_options[] = {
 	"... in N threads, each on a core, that share the snapshot", false},
     [FUZZ_BUFFER] = {0, "buffer", "PLACE",
 	"where inputs go: an address, a symbol or a register", false},
+    [FUZZ_VCPU] = {0, "vcpu", "N",
+	"whose registers and page tables are meant, as 'freeze --at' says (0)",
+	false},
     [FUZZ_MAX_SIZE] = {0, "max-size", "BYTES", "how much fits there", false},
     [FUZZ_SIZE] = {0, "size", "PLACE",
 	"where an input's size goes: a register, or ADDRESS:4, ADDRESS:8",
@@ -130,6 +134,18 @@ take_buffer(const struct invocation *call, const struct fuzz_target *target,
 	int rc;
 
 	options->harness = place == NULL;
+	if (call->given[FUZZ_VCPU]) {
+		unsigned long vcpu;
+
+		if (place == NULL)
+			return usage_error(call, error,
+			    "--vcpu without --buffer: the harness's is the one "
+			    "that comes to it");
+		rc = option_number(call, FUZZ_VCPU, 0, VCPU_MAX, &vcpu, error);
+		if (rc < 0)
+			return rc;
+		options->vcpu = (unsigned)vcpu;
+	}
 	rc = fuzz_option_number(
 	    call, FUZZ_MAX_SIZE, 256UL << 20, 0, &bytes, error);
 	if (rc < 0)

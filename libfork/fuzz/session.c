@@ -360,7 +360,7 @@ lf_fuzz_open(struct lf_snapshot *snapshot,
     const struct lf_fuzz_options *options, struct lf_fuzz **ret_fuzz,
     struct lf_error *error)
 {
-	return open_at(snapshot, 0, options, ret_fuzz, error);
+	return open_at(snapshot, options->vcpu, options, ret_fuzz, error);
 }
 
 int

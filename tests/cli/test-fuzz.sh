@@ -45,6 +45,10 @@ row 2 "--bench needs an --input" --program "$bugs" --bench 1
 row 2 "--replay goes with neither" --program "$bugs" --replay x --input y
 row 2 "--buffer needs --max-size" --program "$bugs" --buffer rdi \
 	--input "$dir/hello"
+row 2 "--vcpu without --buffer" --program "$bugs" --vcpu 1 \
+	--input "$dir/hello"
+row 2 "--vcpu '-1' is not a number from 0 to 254" --program "$bugs" \
+	--buffer rdi --max-size 8 --vcpu -1 --input "$dir/hello"
 row 2 "--size without --buffer" --program "$bugs" --size rsi \
 	--input "$dir/hello"
 row 2 "is no register and does not end in :4 or :8" --program "$bugs" \
@@ -66,6 +70,8 @@ row 1 "nearest: guest_input" --program "$bugs" --buffer guest_inpu \
 	--max-size 8 --input "$dir/hello"
 row 1 "address 0x1000000000 is not mapped" --program "$bugs" \
 	--buffer 0x1000000000 --max-size 8 --input "$dir/hello"
+row 1 "vCPU 1" --program "$bugs" --buffer guest_input --max-size 8 --vcpu 1 \
+	--input "$dir/hello"
 row 1 "does not fit into the target's buffer of 65536" --program "$bugs" \
 	--input "$dir/large"
 row 1 "did not say (xlfork_consumed())" --program "$bugs" \

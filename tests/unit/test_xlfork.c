@@ -83,6 +83,8 @@ words_of_program(struct words *w)
 			add(w, c->name, "");
 			for (o = c->options; o != NULL && o->name != NULL;
 			     o++) {
+				cr_assert_lt(
+				    o - c->options, OPTIONS_MAX, "%s", c->name);
 				snprintf(
 				    option, sizeof(option), "--%s", o->name);
 				add(w, c->name, option);

@@ -83,11 +83,17 @@ struct lf_fuzz_options {
 	bool harness;
 	unsigned start_timeout_ms; /* for getting there; 0: 10,000 */
 
+	/*
+	 * Else it is the snapshot's instant, and this vCPU stands there: the
+	 * one whose page tables and registers are meant below.
+	 */
+	unsigned vcpu;
+
 	/* --- the input --- */
 	/*
-	 * Where it goes: a guest-virtual address as the fork's first vCPU
-	 * translates it at the start point, or the address that a register
-	 * holds there. The pages must be present.
+	 * Where it goes: a guest-virtual address as that vCPU translates it at
+	 * the start point, or the address that a register holds there. The
+	 * pages must be present.
 	 */
 	uint64_t input_address;
 	enum lf_fuzz_register input_register;
@@ -103,8 +109,12 @@ struct lf_fuzz_options {
 	/* --- what ends a run --- */
 	const uint64_t *stops; /* guest-virtual addresses; borrowed */
 	size_t stop_count;
-	bool stop_at_return; /* where the function at the start returns to */
-	uint64_t exits_max;  /* VM exits; more is a hang; 0: any number */
+	/*
+	 * Where the function at the start returns to, whoever comes there
+	 * first: in a recursion it may be an inner call.
+	 */
+	bool stop_at_return;
+	uint64_t exits_max; /* VM exits; more is a hang; 0: any number */
 	/*
 	 * Instructions of the guest, as perf counts them; more is a hang, seen
 	 * a few thousand instructions later. 0: any number. Where perf does not
@@ -172,7 +182,8 @@ LF_API void lf_fuzz_options_init(struct lf_fuzz_options *options);
  * Makes a session: forks the snapshot, goes to the start point and checks that
  * everything the options name is there. `options` is borrowed for the call.
  * -EFAULT: an address is not mapped; -ETIMEDOUT: the harness's start was not
- * reached; -EINVAL: options that make no sense. The message says which.
+ * reached; -EINVAL: options that make no sense, or no such vCPU. The message
+ * says which.
  */
 LF_API int lf_fuzz_open(struct lf_snapshot *snapshot,
     const struct lf_fuzz_options *options, struct lf_fuzz **ret_fuzz,
