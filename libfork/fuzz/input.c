@@ -68,13 +68,29 @@ find_pieces(const struct vmi_space *space, uint64_t address, size_t len,
 	return 0;
 }
 
+/* What is mapped need not be memory; a byte of each page tells. */
+static int
+check_pieces(struct lf_domain *domain, const struct fuzz_piece *pieces,
+    size_t count, struct lf_error *error)
+{
+	uint64_t gpa, end;
+	uint8_t byte;
+	int rc = 0;
+
+	for (; rc == 0 && count > 0; pieces++, count--) {
+		end = pieces->gpa + pieces->length;
+		for (gpa = pieces->gpa; rc == 0 && gpa < end;
+		     gpa = (gpa | 4095) + 1)
+			rc = lf_memory_read(domain, gpa, &byte, 1, error);
+	}
+	return rc;
+}
+
 static int
 find_buffer(struct lf_fuzz *fuzz, struct lf_error *error)
 {
 	struct fuzz_input *input = &fuzz->input;
 	size_t pages = input->capacity / 4096 + 2;
-	size_t i;
-	uint8_t byte;
 	int rc;
 
 	input->pieces = sys.calloc(pages, sizeof(*input->pieces));
@@ -82,9 +98,9 @@ find_buffer(struct lf_fuzz *fuzz, struct lf_error *error)
 		return error_nomem(error);
 	rc = find_pieces(&fuzz->space, input->address, input->capacity,
 	    input->pieces, &input->piece_count, error);
-	for (i = 0; rc == 0 && i < input->piece_count; i++)
-		rc = lf_memory_read(
-		    fuzz->space.domain, input->pieces[i].gpa, &byte, 1, error);
+	if (rc == 0)
+		rc = check_pieces(fuzz->space.domain, input->pieces,
+		    input->piece_count, error);
 	if (rc < 0)
 		return error_prefix(error, rc,
 		    "input buffer of %zu bytes at 0x%llx", input->capacity,
@@ -110,6 +126,9 @@ find_size(struct lf_fuzz *fuzz, struct lf_error *error)
 		    options->size_bytes);
 	rc = find_pieces(&fuzz->space, options->size_address,
 	    options->size_bytes, input->size_pieces, &count, error);
+	if (rc == 0)
+		rc = check_pieces(
+		    fuzz->space.domain, input->size_pieces, count, error);
 	if (rc < 0)
 		return error_prefix(error, rc, "input's size at 0x%llx",
 		    (unsigned long long)options->size_address);

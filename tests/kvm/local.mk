@@ -69,6 +69,9 @@ tests_kvm_test_fuzz_LDADD = tests/lib/libtest.la $(test_libs)
 kvm_tests += tests/kvm/test_fuzz_session
 tests_kvm_test_fuzz_session_CPPFLAGS = $(test_cppflags)
 tests_kvm_test_fuzz_session_LDADD = tests/lib/libtest.la $(test_libs)
+kvm_tests += tests/kvm/test_fuzz_input
+tests_kvm_test_fuzz_input_CPPFLAGS = $(test_cppflags)
+tests_kvm_test_fuzz_input_LDADD = tests/lib/libtest.la $(test_libs)
 
 kvm_tests += tests/kvm/test_halted
 tests_kvm_test_halted_CPPFLAGS = $(test_cppflags)
