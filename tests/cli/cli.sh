@@ -85,6 +85,24 @@ counts_past() {
 	local last
 	[ -e "$1" ] && last=$(counted "$1") && [ "${last:-0}" -gt "$2" ]
 }
+# order DOMAIN WORD LETTER: the letter to the console of a busy guest, until it
+# says WORD, a line that has ended: it may touch the device for its last letter.
+ordered() { [ "$(tr -d '\r' <"said.$1" | sed -n "/^$2\$/p" | wc -l)" -gt 0 ]; }
+order() {
+	local status
+	mkfifo orders
+	timeout 600 "$xlfork" console "$1" <orders >"said.$1" 2>&1 &
+	exec 9>orders
+	until_ok grep -q tick "said.$1"
+	printf '%s' "$3" >&9
+	until_ok ordered "$1" "$2"
+	status=$?
+	exec 9>&-
+	kill $! 2>/dev/null
+	wait $! 2>/dev/null
+	rm orders
+	return $status
+}
 # A forkd that is asked again and again whether it is there stays.
 no_forkd() {
 	[ ! -e "$FORKD_RUN_DIR/socket" ] &&

@@ -4,6 +4,7 @@ cli_scripts = \
 	tests/cli/test-activation.sh \
 	tests/cli/test-devstate.sh \
 	tests/cli/test-bare-forks.sh \
+	tests/cli/test-crash.sh \
 	tests/cli/test-dm-pool.sh \
 	tests/cli/test-domains.sh \
 	tests/cli/test-freeze-at.sh \

@@ -9,6 +9,7 @@
  *   S  says "silent", and never touches a device again
  *   X  says "armed": where the serial port is not there any more, jumps to
  *      where no memory is
+ *   T  the same, but there it faults without a table of handlers
  *
  * Runs on any PC machine type, with one vCPU, in real mode.
  */
@@ -68,10 +69,12 @@ loop:
 	cmpb	$'S', %al
 	je	silent
 	cmpb	$'X', %al
+	je	1f
+	cmpb	$'T', %al
 	jne	loop
+1:	movb	%al, ARMED
 	movw	$armed, %si
 	call	print
-	movb	$1, ARMED
 	jmp	loop
 
 silent:
@@ -86,14 +89,18 @@ status:
 	inb	%dx, %al
 	cmpb	$0xff, %al
 	jne	1f
-	cmpb	$0, ARMED
-	je	1f
+	cmpb	$'T', ARMED
+	je	2f
+	cmpb	$'X', ARMED
+	jne	1f
 	lgdtl	%cs:gdt_pointer		/* to where addresses are longer */
 	movl	%cr0, %eax
 	orb	$1, %al
 	movl	%eax, %cr0
 	ljmpl	$8, $NOWHERE
 1:	ret
+2:	lidtl	%cs:no_handlers
+	int	$3
 
 	.include "serial.S"
 
@@ -103,6 +110,10 @@ gdt:	.quad	0
 gdt_pointer:
 	.word	. - gdt - 1
 	.long	0xf0000 + gdt
+
+no_handlers:
+	.word	0
+	.long	0
 
 booted:	.asciz	"BOOTED\n"
 tick:	.asciz	"tick "

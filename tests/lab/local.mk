@@ -37,6 +37,10 @@ endif
 EXTRA_DIST += tests/lab/test-two-phase-cli.sh tests/lab/two-phase-cli
 long_tests += tests/lab/test-two-phase-cli.sh
 
+# Forks that KVM cannot go on with, likewise.
+EXTRA_DIST += tests/lab/test-crash.sh
+long_tests += tests/lab/test-crash.sh
+
 # A Linux guest fuzzed by afl-fuzz through xlfork and forkd: its kernel; with
 # LF_MATRIX or LF_SOAK also a program in it.
 EXTRA_DIST += tests/lab/fuzz_target.c tests/lab/fuzz-linux \
