@@ -11,7 +11,7 @@ command -v afl-fuzz >/dev/null || skip_all "no AFL++ (package afl++)"
 [ -e /usr/include/yaml.h ] || skip_all "no libyaml (package libyaml-dev)"
 # afl-fuzz wants a program, not libtool's script.
 real=$top_builddir/xlfork/.libs/xlfork
-[ ! -x "$real" ] || xlfork=$real
+[ ! -x "$real" ] || xlfork=$(realpath "$real")
 export LD_LIBRARY_PATH=$top_builddir/libfork/.libs
 if grep -q __asan_init "$xlfork"; then
 	skip_all "afl-fuzz takes a target with AddressSanitizer for another kind"
@@ -111,7 +111,9 @@ fuzzer() { # DIRECTORY WORD...
 	exec afl-fuzz -i seeds -o "$directory" -t 5000 "$@" -- "$xlfork" fuzz \
 		--coverage block --range "$range" target >out 2>err
 }
-(fuzzer found -s 1 -E 2000)
+amount=(-E 2000)
+[ -z "${LF_SOAK-}" ] || amount=(-V 600)
+(fuzzer found -s 1 "${amount[@]}")
 ok "afl-fuzz runs on libyaml in the guest" [ $? = 0 ]
 stat_of() { sed -nE "s/^$1 *: *([0-9.]+).*/\1/p" found/default/fuzzer_stats; }
 ok "... finds new inputs" [ "$(stat_of corpus_found)" -gt 0 ]
@@ -146,6 +148,48 @@ kill -KILL $fuzzer
 wait $fuzzer 2>/dev/null
 ok "it is killed: the guest can go on" until_ok did unpause target
 ok "... and waits in xlfork_start() still" did freeze target
+
+# Killed at any time: every second one before anybody knows how far it came.
+times=10
+[ -z "${LF_SOAK-}" ] || times=100
+# The target's processes, by their forkd: other tests have the same program.
+targets() {
+	local environ
+	grep -lszF "FORKD_RUN_DIR=$FORKD_RUN_DIR" /proc/[0-9]*/environ |
+		while read -r environ; do
+			[ "$(readlink "${environ%environ}exe")" != "$xlfork" ] ||
+				echo "$environ"
+		done
+}
+nobody_fuzzes() { [ -z "$(targets)" ]; }
+kill_fuzzer() { # ROUND
+	local pid memory
+	rm -rf killed
+	fuzzer killed &
+	pid=$!
+	if [ $(($1 % 2)) = 1 ]; then
+		until_ok [ -e killed/default/fuzzer_stats ] &&
+			! nobody_fuzzes || return
+	fi
+	sleep "0.$((RANDOM % 9))$((RANDOM % 10))"
+	kill -KILL $pid
+	wait $pid 2>/dev/null
+	# What it made before it had a target to leave it to.
+	until_ok nobody_fuzzes || return
+	for memory in $(ipcs -mp | awk -v pid=$pid '$3 == pid { print $1 }'); do
+		ipcrm -m "$memory"
+	done
+}
+kill_fuzzers() {
+	local i
+	for i in $(seq $times); do
+		kill_fuzzer "$i" || return
+	done
+}
+x list >before
+ok "killed $times times: no target is left" kill_fuzzers
+ok "... forkd's list is as it was" prints "$(cat before)" list
+ok "... and nobody holds the snapshot" did unpause target
 
 ok "destroy" did destroy -r target
 ok "... the other" did destroy other
