@@ -47,4 +47,7 @@ EXTRA_DIST += tests/lab/fuzz_target.c tests/lab/fuzz-linux \
 	tests/lab/test-fuzz-linux.sh \
 	tests/lab/module/Kbuild tests/lab/module/fuzz_oops.c
 CLEANFILES += tests/lab/fuzz-target
+check_PROGRAMS += tests/lab/steps
+tests_lab_steps_CPPFLAGS = $(AM_CPPFLAGS)
+tests_lab_steps_LDADD = xlfork/libxlfork.la libfork/libcore.la
 TESTS += tests/lab/test-fuzz-linux.sh
