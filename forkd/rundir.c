@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "base/io.h"
 #include "base/sys.h"
+#include "control/paths.h"
 
 /* A domain's file holds its configuration; more than this nobody wrote. */
 #define FILE_MAX ((size_t)1024 * 1024)
@@ -86,8 +87,8 @@ rundir_make(const char *path, mode_t mode, bool parents, struct lf_error *error)
 	if (st.st_uid != geteuid())
 		return error_set(error, EPERM,
 		    "directory '%s' belongs to user %u, not to us (%u); "
-		    "remove it or choose another with --run-dir or "
-		    "--state-dir",
+		    "remove it or choose another "
+		    "(" CONTROL_RUN_DIR_ENV ", " CONTROL_STATE_DIR_ENV ")",
 		    path, st.st_uid, geteuid());
 	if ((st.st_mode & 0022) != 0)
 		return error_set(error, EPERM,

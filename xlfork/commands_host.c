@@ -69,19 +69,25 @@ version(const struct invocation *call, struct lf_error *error)
 	cleanup_json json_t *result = NULL;
 	const char *text = "?";
 	json_int_t pid = 0;
+	int rc;
 
 	(void)call;
 	printf("xlfork %s\n", lf_version());
-	if (control_start(NULL, false, SESSION_QUICK_MS, &s.client, error) <
-		0 ||
-	    session_call(&s, "query-version", NULL, "asking", NULL, &result,
-		error) < 0 ||
-	    json_unpack(result, "{s:s, s:I}", "version", &text, "pid", &pid) <
-		0)
+	rc = control_start(NULL, false, SESSION_QUICK_MS, &s.client, error);
+	if (rc == -ENOENT) {
 		printf("forkd  not running\n");
-	else
+		return 0;
+	}
+	if (rc == 0)
+		rc = session_call(
+		    &s, "query-version", NULL, "asking", NULL, &result, error);
+	if (rc == 0 && json_unpack(result, "{s:s, s:I}", "version", &text,
+			   "pid", &pid) < 0)
+		rc = error_set(error, EBADMSG,
+		    "forkd's answer to 'query-version' has no version");
+	if (rc == 0)
 		printf("forkd  %s, process %d\n", text, (int)pid);
-	return 0;
+	return rc;
 }
 
 const struct command host_commands[] = {

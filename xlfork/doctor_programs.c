@@ -247,8 +247,11 @@ check_programs(struct findings *findings)
 	    "OVMF", "guests boot with BIOS only; install ovmf for UEFI");
 	check_file(findings, "tap devices", "/dev/net/tun",
 	    "tap and user networks",
-	    "user networks only, /dev/net/tun is not for this user; "
-	    "'modprobe tun' as root");
+	    access("/dev/net/tun", F_OK) == 0
+		? "user networks only, /dev/net/tun is not for this user; "
+		  "'chmod 666 /dev/net/tun' as root"
+		: "user networks only, there is no /dev/net/tun; "
+		  "'modprobe tun' as root");
 	check_file(findings, "virtiofsd", "/usr/lib/qemu/virtiofsd",
 	    "the test laboratory can start",
 	    "only the project's own tests miss it; install qemu-system-common "

@@ -42,6 +42,10 @@ bad_byte(const struct xl_lexer *lexer)
 		    "a carriage return; lines end with a line feed alone");
 	if (byte < 0x20 || byte == 0x7f)
 		return fail(lexer, "control character 0x%02x", byte);
+	if (lexer->end - lexer->at >= 3 &&
+	    memcmp(lexer->at, "\xef\xbb\xbf", 3) == 0)
+		return fail(
+		    lexer, "a byte order mark; save the file without one");
 	if (byte >= 0x80)
 		return fail(
 		    lexer, "byte 0x%02x outside of a quoted string", byte);

@@ -9,6 +9,7 @@
 #include <linux/kvm.h>
 #include <pthread.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -126,6 +127,24 @@ ask_msrs(struct kvm_device *device, struct lf_error *error)
 	return 0;
 }
 
+/* Who asks may be another user than the one who types: forkd's for QEMU. */
+static int
+refused(const char *path, struct lf_error *error)
+{
+	struct stat st;
+
+	if (sys.stat(path, &st) == 0 && st.st_gid != 0 &&
+	    (st.st_mode & 0060) == 0060)
+		return error_set(error, EACCES,
+		    "no permission for KVM: user %u may not read and write "
+		    "%s; add the user to its group, %u",
+		    geteuid(), path, st.st_gid);
+	return error_set(error, EACCES,
+	    "no permission for KVM: user %u may not read and write %s, and "
+	    "no group may; as root: chgrp kvm %s && chmod 660 %s",
+	    geteuid(), path, path, path);
+}
+
 static int
 open_device(const char *path, struct lf_error *error)
 {
@@ -143,10 +162,7 @@ open_device(const char *path, struct lf_error *error)
 		    path);
 	case EACCES:
 	case EPERM:
-		return error_set(error, EACCES,
-		    "no permission for KVM: %s may not be opened for reading "
-		    "and writing; join the group it belongs to",
-		    path);
+		return refused(path, error);
 	default:
 		return error_sys(error, errno, "cannot open KVM at %s", path);
 	}

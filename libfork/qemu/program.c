@@ -179,6 +179,15 @@ line_before(const char *text, const char *end)
 	return end;
 }
 
+/* What QEMU prints of every pty is nobody's last words. */
+static bool
+is_chatter(const char *line)
+{
+	static const char redirected[] = "char device redirected to ";
+
+	return strncmp(line, redirected, sizeof(redirected) - 1) == 0;
+}
+
 void
 program_last_words(int log_fd, char *buf, size_t size)
 {
@@ -196,7 +205,7 @@ program_last_words(int log_fd, char *buf, size_t size)
 		while (end > text && end[-1] == '\n')
 			end--;
 		line = line_before(text, end);
-		if (line < end)
+		if (line < end && !is_chatter(line))
 			lines[count++] = line;
 		end = line;
 	}

@@ -138,6 +138,11 @@ ok "is an error of events" [ $? = 1 ]
 ok "... that says so" grep -qx 'xlfork: forkd ended; the next command starts another' err
 ok "... which adopts" until_ok leaves 'one '
 
+# --- a forkd that cannot be asked is not one that does not run ---
+FORKD_RUN_DIR=$dir/one.cfg/run "$program" version >out 2>err
+[ $? = 1 ] && grep -q '^xlfork: cannot connect to forkd at .*Not a directory$' err
+result $? "version says why it does not know"
+
 # --- files: the mode of what was there, words that are none ---
 chmod 600 saved.1
 did save-devstate one saved.1

@@ -280,5 +280,7 @@ completes 'yes' xlfork fork-vm --launch-dm y
 completes "$dir/out" xlfork create "$dir/o"
 completes "$dir/out" xlfork save-devstate web "$dir/o"
 completes '' xlfork pause w
+completes "$dir/out" xlfork fuzz -p "$dir/o"
+completes "$dir/out" xlfork fuzz --program p -i "$dir/o"
 completes 'fork-vm freeze fuzz' xlfork help f
 echo "1..$count"

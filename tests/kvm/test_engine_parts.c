@@ -351,9 +351,11 @@ Test(host_lacks, a_fork_without_kvm_says_what_to_do)
 Test(host_lacks, a_fork_without_permission_for_kvm_says_what_to_do)
 {
 	cr_assert_eq(fork_where_opening_fails("/dev/kvm", EACCES), -EACCES);
-	cr_assert_str_eq(error.message,
-	    "no permission for KVM: /dev/kvm may not be opened for reading "
-	    "and writing; join the group it belongs to");
+	/* Who may depends on the host. */
+	cr_assert(
+	    strncmp(error.message, "no permission for KVM: user ", 28) == 0 &&
+		strstr(error.message, "group") != NULL,
+	    "%s", error.message);
 }
 
 Test(host_lacks, a_prepared_process_forks_where_nothing_can_be_opened)

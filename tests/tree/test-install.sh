@@ -73,8 +73,9 @@ else
 fi
 
 ok "make uninstall" build uninstall
-why() { find "$dir/root" ! -type d; }
+why() { find "$dir/root" ! -type d -o -name '*fork*'; }
 ok "... leaves no file" [ -z "$(find "$dir/root" ! -type d ! -name 'libfork.so*')" ]
+ok "... and no directory of ours" [ -z "$(find "$dir/root" -type d -name '*fork*')" ]
 
 # Not in a distribution itself, nor where git does not trust the directory.
 if git -C "$top_srcdir" ls-files 2>/dev/null | grep -q .; then

@@ -185,6 +185,8 @@ Test(config, bytes_that_are_no_text_are_refused)
 	    CASE("name = a # \033[31m\n", "f:1:12: control character 0x1b"),
 	    CASE(
 		"name = \xff\n", "f:1:8: byte 0xff outside of a quoted string"),
+	    CASE("\xef\xbb\xbfname = a\n",
+		"f:1:1: a byte order mark; save the file without one"),
 	    CASE("name = a\nkernel = '\xff'\n",
 		"f:2:10: kernel: the path is not UTF-8"),
 	    CASE("<domain><name>a\0b</name></domain>",

@@ -259,7 +259,9 @@ Test(program, what_cannot_run_and_what_fails)
 Test(program, a_program_has_the_descriptors_it_shall_have)
 {
 	char *argv[] = {"sh", "-c",
-	    "cat <&4; cat <&3; ls /proc/self/fd | tr '\\n' ' '", NULL};
+	    "echo 'char device redirected to /dev/pts/0 (label serial0)'; "
+	    "cat <&4; cat <&3; ls /proc/self/fd | tr '\\n' ' '",
+	    NULL};
 	int a = memfd_create("a", 0), b = memfd_create("b", 0), fds[2];
 	int pidfd, log_fd;
 	struct pollfd pfd;
