@@ -29,7 +29,7 @@ struct kind {
 	struct vm_recipe recipe; /* its cpuid is our copy */
 	struct vm **shells;      /* room for `depth` */
 	unsigned count;
-	bool broken; /* making one failed: no more are tried */
+	bool broken; /* making one failed: no more are tried for now */
 };
 
 struct lf_pool {
@@ -258,12 +258,28 @@ add_kind(struct lf_pool *pool, const struct vm_recipe *recipe)
 	pool->kind_count++;
 }
 
+/* A shell could be made: what kept the pool from it is over. */
+static void
+try_again(struct lf_pool *pool, const struct vm_recipe *recipe)
+{
+	struct kind *kind;
+
+	pthread_mutex_lock(&pool->lock);
+	kind = find_kind(pool, recipe);
+	if (kind != NULL && kind->broken) {
+		kind->broken = false;
+		pthread_cond_signal(&pool->wanted);
+	}
+	pthread_mutex_unlock(&pool->lock);
+}
+
 int
 pool_take(struct lf_pool *pool, const struct kvm_device *device,
     const struct vm_recipe *recipe, struct vm **ret_vm, struct lf_error *error)
 {
 	struct vm *vm = NULL;
 	struct kind *kind;
+	int rc;
 
 	if (pool == NULL)
 		return vm_new(device, recipe, ret_vm, error);
@@ -279,8 +295,12 @@ pool_take(struct lf_pool *pool, const struct kvm_device *device,
 	if (pool->asleep || vm == NULL || is_low(pool))
 		pthread_cond_signal(&pool->wanted);
 	pthread_mutex_unlock(&pool->lock);
-	if (vm == NULL)
-		return vm_new(device, recipe, ret_vm, error);
+	if (vm == NULL) {
+		rc = vm_new(device, recipe, ret_vm, error);
+		if (rc == 0)
+			try_again(pool, recipe);
+		return rc;
+	}
 	*ret_vm = vm;
 	return 0;
 }

@@ -232,6 +232,13 @@ Test(engine_forks, shells_that_were_made_ahead_are_what_forks_get)
 	    lf_domain_fork(snapshots[0], &options, &domains[i], &error),
 	    -EMFILE, "%s", error.message);
 	sys.ioctl = real_ioctl;
+	/* The pool could make none either, and tries again when a fork could.
+	 */
+	lf_domain_free(engine_fork_with(snapshots[0], &options));
+	lf_pool_wait(pool);
+	sys.ioctl = no_new_vm;
+	lf_domain_free(engine_fork_with(snapshots[0], &options));
+	sys.ioctl = real_ioctl;
 	/* Forks go on without their pool. */
 	lf_pool_free(pool);
 	for (i = 0; i < 2 * DEPTH; i++) {
