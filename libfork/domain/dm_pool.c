@@ -143,7 +143,8 @@ is_alive(const struct member *member)
 	struct pollfd pfd = {
 	    .fd = member->qemu->process.pidfd, .events = POLLIN};
 
-	return sys.poll(&pfd, 1, 0) == 0;
+	/* A signal makes even this poll fail, and says nothing of QEMU. */
+	return sys.poll(&pfd, 1, 0) <= 0;
 }
 
 static void

@@ -107,8 +107,9 @@ lf_fuzz_prefix(struct lf_fuzz *fuzz, const void *prefix, size_t len,
 	atomic_fetch_add(&fuzz->phase, 1);
 	if (rc < 0)
 		return rc;
-	/* It may be about to stop the domain that is given up. */
+	/* They may be about to stop the domain that is given up. */
 	fuzz_watchdog_end(fuzz);
+	fuzz_limit_end(fuzz); /* the next run begins another */
 	rc = start_here(fuzz, error);
 	if (rc == 0)
 		rc = fuzz_watchdog_start(fuzz, fuzz->options.timeout_ms, error);
