@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The state table: making, copying, and the parts whose content varies (XSAVE
+ * The state table: making one, and the parts whose content varies (XSAVE
  * image, MSRs, LAPIC page). Comparing and printing are in compare.c.
  */
 #include "cpu/state.h"
@@ -15,12 +15,8 @@
 
 static const struct {
 	const char *name, *title;
-	size_t offset, size;
 } groups_[CPU_GROUP_COUNT] = {
-#define CPU_GROUP(NAME, member, text)           \
-	[CPU_INDEX_##NAME] = {#member, text,    \
-	    offsetof(struct cpu_state, member), \
-	    sizeof(((struct cpu_state *)0)->member)},
+#define CPU_GROUP(NAME, member, text) [CPU_INDEX_##NAME] = {#member, text},
 #include "cpu/groups.def"
 #undef CPU_GROUP
 };
@@ -64,61 +60,18 @@ cpu_state_free(struct cpu_state *state)
 	free(state);
 }
 
-struct cpu_state *
-cpu_state_dup(const struct cpu_state *state)
-{
-	struct cpu_state *copy = cpu_state_new(state->xsave.len);
-
-	if (copy != NULL)
-		cpu_state_copy(copy, state, state->groups, NULL);
-	return copy;
-}
-
-/* An image shorter than the room for it is filled up with zeros: a component
- * that is not there is one in its initial state. */
-static int
-copy_xsave(
-    struct cpu_xsave *to, const struct cpu_xsave *from, struct lf_error *error)
+int
+cpu_xsave_check_fits(
+    const struct cpu_xsave *xsave, uint32_t len, struct lf_error *error)
 {
 	uint32_t i;
 
-	for (i = to->len; i < from->len; i++)
-		if (from->bytes[i] != 0)
+	for (i = len; i < xsave->len; i++)
+		if (xsave->bytes[i] != 0)
 			return error_set(error, ENOSPC,
 			    "FPU and vector registers: %u bytes of state, room "
 			    "for %u: the host saves fewer registers",
-			    from->len, to->len);
-	if (from->len < to->len) {
-		memcpy(to->bytes, from->bytes, from->len);
-		memset(to->bytes + from->len, 0, to->len - from->len);
-	} else {
-		memcpy(to->bytes, from->bytes, to->len);
-	}
-	return 0;
-}
-
-int
-cpu_state_copy(struct cpu_state *to, const struct cpu_state *from,
-    uint32_t groups, struct lf_error *error)
-{
-	unsigned i;
-	int rc;
-
-	groups &= from->groups;
-	for (i = 0; i < CPU_GROUP_COUNT; i++) {
-		if ((groups & (1U << i)) == 0)
-			continue;
-		if (i == CPU_INDEX_XSAVE) {
-			rc = copy_xsave(&to->xsave, &from->xsave, error);
-			if (rc < 0)
-				return rc;
-		} else {
-			memcpy((char *)to + groups_[i].offset,
-			    (const char *)from + groups_[i].offset,
-			    groups_[i].size);
-		}
-		to->groups |= 1U << i;
-	}
+			    xsave->len, len);
 	return 0;
 }
 

@@ -116,7 +116,6 @@ struct cpu_lapic {
 };
 
 /* Registers by their place in the page (SDM volume 3, 11.4). */
-#define CPU_LAPIC_ID            0x020
 #define CPU_LAPIC_VERSION       0x030
 #define CPU_LAPIC_PPR           0x0a0
 #define CPU_LAPIC_IRR           0x200 /* eight registers: 256 vectors */
@@ -213,15 +212,12 @@ struct cpu_state {
 struct cpu_state *cpu_state_new(uint32_t xsave_len);
 void cpu_state_free(struct cpu_state *state);
 
-/* A copy of its own; NULL: out of memory. */
-struct cpu_state *cpu_state_dup(const struct cpu_state *state);
-
 /*
- * Copies `groups` of `from`. -ENOSPC when the XSAVE image does not fit in
- * `to`.
+ * Whether a host that saves `len` bytes has room for this image: what lies
+ * beyond must be zeros, which is a register's initial state. -ENOSPC otherwise.
  */
-int cpu_state_copy(struct cpu_state *to, const struct cpu_state *from,
-    uint32_t groups, struct lf_error *error);
+int cpu_xsave_check_fits(
+    const struct cpu_xsave *xsave, uint32_t len, struct lf_error *error);
 
 /*
  * 0 when `groups` are equal but for what runs by itself (TSC value,

@@ -190,7 +190,11 @@ set_xsave(struct vcpu *vcpu, const struct load *load, struct lf_error *error)
 	const struct cpu_xsave *xsave = &load->state->xsave;
 	cleanup_free uint8_t *longer = NULL;
 	void *bytes = xsave->bytes;
+	int rc;
 
+	rc = cpu_xsave_check_fits(xsave, vcpu->device->xsave_len, error);
+	if (rc < 0)
+		return rc;
 	if (xsave->len < vcpu->device->xsave_len) {
 		longer = sys.calloc(1, vcpu->device->xsave_len);
 		if (longer == NULL)

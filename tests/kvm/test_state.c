@@ -220,6 +220,35 @@ Test(state, an_msr_that_the_host_lacks_is_named)
 	microvm_done(&micro);
 }
 
+/* Of a host with more registers; what is left out must not be lost. */
+Test(state, vector_state_that_this_host_has_no_room_for_is_refused)
+{
+	struct cpu_state *state, *larger;
+	struct microvm micro;
+	struct lf_error error;
+	uint32_t len;
+
+	if (microvm_why_not()[0] != '\0')
+		cr_skip_test("%s", microvm_why_not());
+	microvm_init(&micro, &recipe);
+	len = microvm_device()->xsave_len;
+	larger = cpu_state_new(len + 64);
+	state = take(vm_vcpu(micro.vm, 0));
+	memcpy(larger->xsave.bytes, state->xsave.bytes, len);
+	larger->groups = CPU_GROUP_XSAVE;
+	load(vm_vcpu(micro.vm, 0), CPU_GROUP_XSAVE, larger);
+	larger->xsave.bytes[len] = 1;
+	cr_assert_eq(vcpu_state_set(vm_vcpu(micro.vm, 0), CPU_GROUP_XSAVE,
+			 larger, vcpu_state_host_tsc(), &error),
+	    -ENOSPC);
+	cr_assert_not_null(
+	    strstr(error.message, "the host saves fewer registers"), "%s",
+	    error.message);
+	cpu_state_free(larger);
+	cpu_state_free(state);
+	microvm_done(&micro);
+}
+
 /* Linux since 6.2 has KVM without it as a choice. */
 Test(state, system_managements_base_is_the_guests_also_where_kvm_has_none)
 {
