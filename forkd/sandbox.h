@@ -14,7 +14,6 @@
 enum sandbox_role {
 	SANDBOX_DOMAIN, /* a domain process */
 	SANDBOX_PROBE,  /* the host probe */
-	SANDBOX_ROLE_COUNT,
 };
 
 /*

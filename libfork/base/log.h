@@ -11,7 +11,6 @@
 void log_line(enum lf_log_level level, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-#define log_debug(...)   log_line(LF_LOG_DEBUG, __VA_ARGS__)
 #define log_info(...)    log_line(LF_LOG_INFO, __VA_ARGS__)
 #define log_warning(...) log_line(LF_LOG_WARNING, __VA_ARGS__)
 

@@ -17,7 +17,6 @@
  * 511) and the header, whose XSTATE_BV tells only which parts are in their
  * initial state, are not compared; the parts themselves are. */
 #define XSAVE_SOFTWARE 464
-#define XSAVE_HEADER   512
 #define XSAVE_EXTENDED 576
 
 static int

@@ -85,7 +85,6 @@ ask_caps(struct kvm_device *device)
 	    cap(device, KVM_CAP_EXIT_ON_EMULATION_FAILURE) > 0;
 	r = cap(device, KVM_CAP_DISABLE_QUIRKS2);
 	device->quirk_out_7e = (r & KVM_X86_QUIRK_OUT_7E_INC_RIP) != 0;
-	device->tsc_control = cap(device, KVM_CAP_TSC_CONTROL) > 0;
 	r = cap(device, KVM_CAP_NR_MEMSLOTS);
 	device->memslots_max = r > 0 ? r : 32;
 	r = cap(device, KVM_CAP_MAX_VCPUS);

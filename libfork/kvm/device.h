@@ -69,7 +69,6 @@ struct kvm_device {
 	bool
 	    quirk_out_7e; /* OUT to port 0x7e is not like others, unless told */
 	bool tsc_offset;  /* can be set, and the guest's TSC follows it */
-	bool tsc_control;
 	unsigned memslots_max;
 	unsigned vcpus_max;
 	struct kvm_manners manners;

@@ -20,11 +20,6 @@ struct instructions {
 	uint64_t limit;
 };
 
-#define INSTRUCTIONS_NONE \
-	{                 \
-		.fd = -1  \
-	}
-
 /*
  * Counts in this thread from now on. An error says why a guest's instructions
  * cannot be counted: perf has no counter (-ENOENT), this user may not have one
@@ -41,7 +36,7 @@ int instructions_restart(
 /* Any thread. */
 bool instructions_passed(const struct instructions *instructions);
 
-/* INSTRUCTIONS_NONE, or a counter that was opened; then it is none. */
+/* A counter that was opened, or none; then it is none. */
 void instructions_close(struct instructions *instructions);
 
 #endif

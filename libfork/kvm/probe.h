@@ -18,9 +18,6 @@
 struct kvm_device;
 struct vcpu;
 
-/* Bytes of the longest probe instruction. */
-#define PROBE_MAX 2
-
 /*
  * The instruction for this KVM, found out at the first call. Returns its
  * length.

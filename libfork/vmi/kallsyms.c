@@ -413,10 +413,8 @@ examine(const struct lf_guest_memory *memory, struct kallsyms_search *search,
 	if (rc < 0)
 		return rc == -EBADMSG ? 0 : rc;
 	ret_tables->num_syms = w.gpa + w.num_syms;
-	ret_tables->token_table = tokens->gpa;
 	ret_tables->token_index = index_gpa;
 	ret_tables->offsets = offsets.gpa;
-	ret_tables->relative_base = offsets.gpa + align8((uint64_t)w.count * 4);
 	ret_tables->count = w.count;
 	return 1;
 }

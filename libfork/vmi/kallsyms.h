@@ -11,7 +11,7 @@
 
 /* One set of tables, and where in guest-physical memory they are. */
 struct kallsyms {
-	uint64_t num_syms, token_table, token_index, offsets, relative_base;
+	uint64_t num_syms, token_index, offsets;
 	uint32_t count;
 	struct lf_symbols *symbols;
 };
