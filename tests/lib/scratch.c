@@ -5,9 +5,12 @@
 #include "lib/scratch.h"
 
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 char scratch[32];
 
@@ -25,4 +28,14 @@ scratch_remove(void)
 
 	snprintf(command, sizeof(command), "rm -rf %s", scratch);
 	cr_assert_eq(system(command), 0);
+}
+
+void
+scratch_file(const char *path, mode_t mode)
+{
+	int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, mode);
+
+	cr_assert_geq(fd, 0);
+	cr_assert_eq(fchmod(fd, mode), 0);
+	close(fd);
 }

@@ -5,10 +5,15 @@
 #ifndef TESTS_LIB_SCRATCH_H
 #define TESTS_LIB_SCRATCH_H
 
+#include <sys/types.h>
+
 extern char scratch[32];
 
 /* Also for a suite's .init and .fini. */
 void scratch_make(void);
 void scratch_remove(void);
+
+/* An empty file with exactly this mode. */
+void scratch_file(const char *path, mode_t mode);
 
 #endif

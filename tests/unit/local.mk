@@ -3,6 +3,10 @@
 
 unit_tests =
 
+unit_tests += tests/unit/test_afl
+tests_unit_test_afl_CPPFLAGS = $(test_cppflags)
+tests_unit_test_afl_LDADD = $(test_libs)
+
 unit_tests += tests/unit/test_argv
 tests_unit_test_argv_CPPFLAGS = $(test_cppflags)
 tests_unit_test_argv_LDADD = tests/lib/libtest.la $(test_libs)
@@ -119,6 +123,10 @@ unit_tests += tests/unit/test_launch
 tests_unit_test_launch_CPPFLAGS = $(test_cppflags) $(EVENT_CFLAGS)
 tests_unit_test_launch_LDADD = forkd/libforkd.la tests/lib/libtest.la $(test_libs)
 
+unit_tests += tests/unit/test_launch_files
+tests_unit_test_launch_files_CPPFLAGS = $(test_cppflags) $(EVENT_CFLAGS)
+tests_unit_test_launch_files_LDADD = forkd/libforkd.la tests/lib/libtest.la $(test_libs)
+
 noinst_LTLIBRARIES += tests/unit/libmemoryscene.la
 tests_unit_libmemoryscene_la_SOURCES = tests/unit/memory_scene.c tests/unit/memory_scene.h
 tests_unit_libmemoryscene_la_CPPFLAGS = $(test_cppflags)
@@ -151,9 +159,18 @@ unit_tests += tests/unit/test_xlfork
 tests_unit_test_xlfork_CPPFLAGS = $(test_cppflags)
 tests_unit_test_xlfork_LDADD = xlfork/libxlfork.la tests/lib/libtest.la $(test_libs)
 
+noinst_LTLIBRARIES += tests/unit/libstandin.la
+tests_unit_libstandin_la_SOURCES = tests/unit/stand_in.c tests/unit/stand_in.h
+tests_unit_libstandin_la_CPPFLAGS = $(test_cppflags)
+
+unit_tests += tests/unit/test_xlfork_console
+tests_unit_test_xlfork_console_CPPFLAGS = $(test_cppflags)
+tests_unit_test_xlfork_console_LDADD = tests/unit/libstandin.la xlfork/libxlfork.la tests/lib/libtest.la $(test_libs) -lutil
+
 unit_tests += tests/unit/test_xlfork_session
 tests_unit_test_xlfork_session_CPPFLAGS = $(test_cppflags)
-tests_unit_test_xlfork_session_LDADD = xlfork/libxlfork.la tests/lib/libtest.la $(test_libs) -lutil
+tests_unit_test_xlfork_session_LDADD = tests/unit/libstandin.la xlfork/libxlfork.la tests/lib/libtest.la $(test_libs) -lutil
+
 unit_tests += tests/unit/test_mtree
 tests_unit_test_mtree_CPPFLAGS = $(test_cppflags)
 tests_unit_test_mtree_LDADD = tests/lib/libtest.la $(test_libs) $(JANSSON_LIBS)
