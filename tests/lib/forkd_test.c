@@ -335,6 +335,21 @@ forkd_domain(unsigned id)
 }
 
 json_t *
+forkd_domain_with(unsigned id, const char *name, json_t *take_value)
+{
+	json_t *arguments = forkd_domain(id);
+
+	json_object_set_new(arguments, name, take_value);
+	return arguments;
+}
+
+void
+forkd_do(const char *command, unsigned id)
+{
+	json_decref(forkd_call(command, forkd_domain(id)));
+}
+
+json_t *
 forkd_config_value(const struct lf_domain_config *config)
 {
 	struct lf_error error;

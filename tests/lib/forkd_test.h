@@ -37,6 +37,9 @@ struct control_client *forkd_connect(void);
  */
 json_t *forkd_call(const char *command, json_t *take_arguments);
 
+/* One that needs only a domain, and whose answer says nothing more. */
+void forkd_do(const char *command, unsigned id);
+
 /*
  * A command from a process of its own, which somebody may kill; its end is not
  * waited for. The exit status is 0 when the command succeeded.
@@ -47,8 +50,9 @@ pid_t forkd_call_aside(const char *command, json_t *take_arguments);
 void forkd_refuses(
     const char *command, json_t *take_arguments, int code, const char *words);
 
-/* {"domain": id as a string} and more members. */
+/* {"domain": id as a string}; with one more member. */
 json_t *forkd_domain(unsigned id);
+json_t *forkd_domain_with(unsigned id, const char *name, json_t *take_value);
 
 /* Boots a domain (takes the configuration); its id. */
 unsigned forkd_create(struct lf_domain_config *take_config);

@@ -42,6 +42,11 @@ tests_tcg_test_forkd_launch_SOURCES = tests/tcg/test_forkd_launch.c $(tcg_forkd)
 tests_tcg_test_forkd_launch_CPPFLAGS = $(test_cppflags)
 tests_tcg_test_forkd_launch_LDADD = $(tcg_forkd_libs)
 
+tcg_tests += tests/tcg/test_forkd_handed
+tests_tcg_test_forkd_handed_SOURCES = tests/tcg/test_forkd_handed.c $(tcg_forkd)
+tests_tcg_test_forkd_handed_CPPFLAGS = $(test_cppflags)
+tests_tcg_test_forkd_handed_LDADD = $(tcg_forkd_libs)
+
 tcg_tests += tests/tcg/test_forkd_life
 tests_tcg_test_forkd_life_SOURCES = tests/tcg/test_forkd_life.c $(tcg_forkd)
 tests_tcg_test_forkd_life_CPPFLAGS = $(test_cppflags)

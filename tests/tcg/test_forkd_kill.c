@@ -6,7 +6,6 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -19,12 +18,6 @@
 
 TestSuite(
     forkd_kill, .init = forkd_setup, .fini = forkd_teardown, .timeout = 600);
-
-static void
-done(const char *command, unsigned id)
-{
-	json_decref(forkd_call(command, forkd_domain(id)));
-}
 
 static void
 kill_process(unsigned id, const char *member)
@@ -75,11 +68,11 @@ Test(forkd_kill, a_qemu_leaves_a_crashed_domain_and_no_other_notices)
 	cr_assert_str_eq(forkd_text(a, "reason"), "QEMU ended: it was killed");
 	check_idle((pid_t)forkd_number(a, "pid"));
 	forkd_wait_tick(serial, forkd_wait_tick(serial, 0));
-	done("pause", b);
+	forkd_do("pause", b);
 	forkd_refuses("unpause", forkd_domain(a), -EBADFD,
 	    "is crashed (QEMU ended: it was killed)");
-	done("destroy", a);
-	done("destroy", b);
+	forkd_do("destroy", a);
+	forkd_do("destroy", b);
 	forkd_check_empty();
 	free(serial);
 }
@@ -98,12 +91,12 @@ Test(forkd_kill, a_domain_process_takes_its_qemu_along_and_is_listed)
 	    "its domain process was killed by signal 9");
 	forkd_wait_processes(3);
 	/* Its lease is over: the parent may run. */
-	done("unpause", a);
+	forkd_do("unpause", a);
 	kill_process(a, "pid");
 	forkd_wait_state(a, "crashed");
 	forkd_wait_processes(1);
-	done("destroy", fork);
-	done("destroy", a);
+	forkd_do("destroy", fork);
+	forkd_do("destroy", a);
 	forkd_check_empty();
 }
 
@@ -125,20 +118,20 @@ Test(forkd_kill, a_new_forkd_adopts_what_the_old_one_had)
 	cr_assert_str_eq(forkd_text(b, "state"), "running");
 	cr_assert_eq(forkd_number(fork, "parent"), a);
 	forkd_refuses("unpause", forkd_domain(a), -EBUSY, "held by 1 fork");
-	done("pause", b);
-	done("unpause", b);
+	forkd_do("pause", b);
+	forkd_do("unpause", b);
 	/* It can still start programs for them. */
 	cr_assert_eq(forkd_fork(a), 4);
 	cr_assert_eq(forkd_fork(fork), 5);
 	/* Again, this time in good order. */
 	forkd_stop();
 	forkd_start(NULL);
-	done("destroy", 5);
-	done("destroy", 4);
-	done("destroy", fork);
-	done("unpause", a);
-	done("destroy", a);
-	done("destroy", b);
+	forkd_do("destroy", 5);
+	forkd_do("destroy", 4);
+	forkd_do("destroy", fork);
+	forkd_do("unpause", a);
+	forkd_do("destroy", a);
+	forkd_do("destroy", b);
 	forkd_check_empty();
 	free(serial);
 }
@@ -168,9 +161,9 @@ Test(forkd_kill, domains_that_died_without_a_forkd_are_listed_as_crashed)
 	cr_assert_str_eq(forkd_text(c, "state"), "running");
 	/* The QEMU of a was ended; b's domain process waits for the end. */
 	forkd_wait_processes(1 + 1 + 2);
-	done("destroy", a);
-	done("destroy", b);
-	done("destroy", c);
+	forkd_do("destroy", a);
+	forkd_do("destroy", b);
+	forkd_do("destroy", c);
 	forkd_check_empty();
 }
 
@@ -210,8 +203,8 @@ Test(forkd_kill, domains_end_when_nobody_adopts_them_in_the_time_they_have)
 	    strncmp(forkd_text(a, "reason"), "its domain process ", 19), 0,
 	    "%s", forkd_text(a, "reason"));
 	forkd_wait_state(fork, "crashed");
-	done("destroy", fork);
-	done("destroy", a);
+	forkd_do("destroy", fork);
+	forkd_do("destroy", a);
 	forkd_check_empty();
 }
 
@@ -229,7 +222,7 @@ Test(forkd_kill, a_domain_that_was_adopted_in_time_goes_on)
 	sleep(9);
 	cr_assert_str_eq(forkd_text(a, "state"), "running");
 	forkd_wait_tick(serial, forkd_wait_tick(serial, 0));
-	done("destroy", a);
+	forkd_do("destroy", a);
 	forkd_check_empty();
 	free(serial);
 }
@@ -409,11 +402,11 @@ Test(forkd_kill, the_processes_of_a_fork_at_any_step)
 			next = forkd_fork(parent) + 1;
 			kill_during_fork(
 			    parent, next, i == 0 ? "pid" : "qemu-pid", us);
-			done("destroy", next - 1);
+			forkd_do("destroy", next - 1);
 			if (find_process(next, "id") != 0)
-				done("destroy", next);
+				forkd_do("destroy", next);
 		}
 	/* None of them is left as a holder. */
-	done("unpause", parent);
+	forkd_do("unpause", parent);
 	forkd_destroy_all();
 }

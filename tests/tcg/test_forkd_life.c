@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,29 +14,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <libfork/snapshot.h>
-
 #include "control/start.h"
 #include "lib/count.h"
 #include "lib/forkd_test.h"
 #include "lib/guest_vm.h"
 
 TestSuite(forkd, .init = forkd_setup, .fini = forkd_teardown, .timeout = 600);
-
-static void
-done(const char *command, unsigned id)
-{
-	json_decref(forkd_call(command, forkd_domain(id)));
-}
-
-static json_t *
-with(unsigned id, const char *name, json_t *take_value)
-{
-	json_t *arguments = forkd_domain(id);
-
-	json_object_set_new(arguments, name, take_value);
-	return arguments;
-}
 
 Test(forkd, commands_change_states_as_the_manual_says)
 {
@@ -54,32 +36,34 @@ Test(forkd, commands_change_states_as_the_manual_says)
 
 	forkd_refuses("unpause", forkd_domain(id), -EBADFD,
 	    "domain 1 ('a') is running, 'unpause' is not possible now");
-	done("pause", id);
+	forkd_do("pause", id);
 	cr_assert_str_eq(forkd_text(id, "state"), "paused");
 	tick = forkd_wait_tick(serial, 1);
 	usleep(500000);
 	cr_assert_eq(forkd_wait_tick(serial, 1), tick);
 	forkd_refuses("pause", forkd_domain(id), -EBADFD, "is paused");
 	forkd_refuses("shutdown", forkd_domain(id), -EBADFD, "is paused");
-	done("unpause", id);
+	forkd_do("unpause", id);
 	forkd_wait_tick(serial, tick);
 
-	json_decref(forkd_call("rename", with(id, "name", json_string("b"))));
+	json_decref(forkd_call(
+	    "rename", forkd_domain_with(id, "name", json_string("b"))));
 	result = forkd_call("domid", json_pack("{s:s}", "name", "b"));
 	cr_assert_eq(json_integer_value(json_object_get(result, "id")), id);
 	json_decref(result);
-	forkd_refuses("rename", with(id, "name", json_string("17")), -EINVAL,
+	forkd_refuses("rename",
+	    forkd_domain_with(id, "name", json_string("17")), -EINVAL,
 	    "is a number");
 	forkd_refuses("domid", json_pack("{s:s}", "name", "a"), -ENOENT,
 	    "no domain has the name 'a'");
 
-	done("freeze", id);
+	forkd_do("freeze", id);
 	cr_assert_str_eq(forkd_text(id, "state"), "frozen");
 	forkd_refuses("freeze", forkd_domain(id), -EBADFD, "is frozen");
 	tick = forkd_wait_tick(serial, 1);
-	done("unpause", id);
+	forkd_do("unpause", id);
 	forkd_wait_tick(serial, tick);
-	done("destroy", id);
+	forkd_do("destroy", id);
 	forkd_refuses("info", forkd_domain(id), -ENOENT,
 	    "no domain has the id or name '1'");
 	forkd_check_empty();
@@ -97,7 +81,8 @@ Test(forkd, forks_go_on_from_the_frozen_tick_and_hold_their_parent)
 	guest_add_disk(config, "disk");
 	parent = forkd_create(config);
 	tick = forkd_wait_tick(serial, 2);
-	result = forkd_call("fork-vm", with(parent, "count", json_integer(3)));
+	result = forkd_call(
+	    "fork-vm", forkd_domain_with(parent, "count", json_integer(3)));
 	forks = json_object_get(result, "forks");
 	cr_assert_eq(json_array_size(forks), 3);
 	cr_assert_str_eq(forkd_text(parent, "state"), "frozen");
@@ -124,17 +109,18 @@ Test(forkd, forks_go_on_from_the_frozen_tick_and_hold_their_parent)
 	fork = forkd_fork(2);
 	cr_assert_eq(forkd_number(fork, "parent"), 2);
 	forkd_refuses("destroy", forkd_domain(2), -EBUSY, "held by 1 fork: ");
-	done("destroy", fork);
+	forkd_do("destroy", fork);
 	for (i = 2; i <= 4; i++)
-		done("destroy", i);
+		forkd_do("destroy", i);
 	cr_assert_eq(forkd_overlays(), 0);
 	/* Nobody holds it any more. */
-	done("unpause", parent);
+	forkd_do("unpause", parent);
 	forkd_wait_tick(serial, tick);
 	forkd_fork(parent);
 	forkd_fork(parent);
 	json_decref(result);
-	result = forkd_call("destroy", with(parent, "recursive", json_true()));
+	result = forkd_call(
+	    "destroy", forkd_domain_with(parent, "recursive", json_true()));
 	cr_assert_eq(json_array_size(json_object_get(result, "destroyed")), 3);
 	json_decref(result);
 	forkd_check_empty();
@@ -153,17 +139,19 @@ Test(forkd, a_fork_gets_the_configuration_that_it_may_have)
 	guest_add_disk(config, "disk");
 	cr_assert_eq(lf_domain_config_copy(config, &fork, NULL), 0);
 	parent = forkd_create(config);
-	arguments = with(parent, "config", forkd_config_value(fork));
+	arguments =
+	    forkd_domain_with(parent, "config", forkd_config_value(fork));
 	forkd_refuses("fork-vm", arguments, -EEXIST, "the name 'a' is taken");
 
 	lf_domain_config_set(&fork->name, "mine", NULL);
 	lf_domain_config_set(&fork->disks[0].path, overlay, NULL);
 	fork->memory_bytes *= 2;
 	forkd_refuses("fork-vm",
-	    with(parent, "config", forkd_config_value(fork)), -EINVAL,
-	    "memory");
+	    forkd_domain_with(parent, "config", forkd_config_value(fork)),
+	    -EINVAL, "memory");
 	fork->memory_bytes /= 2;
-	arguments = with(parent, "config", forkd_config_value(fork));
+	arguments =
+	    forkd_domain_with(parent, "config", forkd_config_value(fork));
 	json_object_set_new(arguments, "count", json_integer(2));
 	forkd_refuses(
 	    "fork-vm", arguments, -EINVAL, "cannot share one configuration");
@@ -171,17 +159,17 @@ Test(forkd, a_fork_gets_the_configuration_that_it_may_have)
 	/* A file that is there and is something else is not touched. */
 	guest_shell("echo precious > %s", overlay);
 	forkd_refuses("fork-vm",
-	    with(parent, "config", forkd_config_value(fork)), -EEXIST,
-	    "exists and is no qcow2 on");
+	    forkd_domain_with(parent, "config", forkd_config_value(fork)),
+	    -EEXIST, "exists and is no qcow2 on");
 	guest_shell("grep -q precious %s && rm %s", overlay, overlay);
 
-	json_decref(forkd_call(
-	    "fork-vm", with(parent, "config", forkd_config_value(fork))));
+	json_decref(forkd_call("fork-vm",
+	    forkd_domain_with(parent, "config", forkd_config_value(fork))));
 	cr_assert_eq(access(overlay, F_OK), 0);
 	/* It is where the user wanted it, and stays. */
 	cr_assert_eq(forkd_overlays(), 0);
-	json_decref(
-	    forkd_call("destroy", with(parent, "recursive", json_true())));
+	json_decref(forkd_call(
+	    "destroy", forkd_domain_with(parent, "recursive", json_true())));
 	cr_assert_eq(access(overlay, F_OK), 0);
 	forkd_check_empty();
 	lf_domain_config_free(fork);
@@ -235,8 +223,8 @@ Test(forkd, a_generation_id_changes_when_it_is_asked_for)
 	path = guest_path("same.serial");
 	lf_domain_config_set(&fork->serial.path, path, NULL);
 	fork->vmgenid.value.set = false;
-	json_decref(forkd_call(
-	    "fork-vm", with(parent, "config", forkd_config_value(fork))));
+	json_decref(forkd_call("fork-vm",
+	    forkd_domain_with(parent, "config", forkd_config_value(fork))));
 	console_open(&console, path);
 	check_generation_id(&console, "0403020106050807090a0b0c0d0e0f10");
 	console_close(&console);
@@ -247,8 +235,8 @@ Test(forkd, a_generation_id_changes_when_it_is_asked_for)
 	lf_domain_config_set(&fork->serial.path, path, NULL);
 	lf_uuid_parse(
 	    "f1f2f3f4-f5f6-f7f8-f9fa-fbfcfdfeff00", &fork->vmgenid.value);
-	json_decref(forkd_call(
-	    "fork-vm", with(parent, "config", forkd_config_value(fork))));
+	json_decref(forkd_call("fork-vm",
+	    forkd_domain_with(parent, "config", forkd_config_value(fork))));
 	console_open(&console, path);
 	check_generation_id(&console, "f4f3f2f1f6f5f8f7f9fafbfcfdfeff00");
 	console_close(&console);
@@ -259,167 +247,12 @@ Test(forkd, a_generation_id_changes_when_it_is_asked_for)
 	fork->vmgenid.value.set = false;
 	lf_domain_config_set(&fork->name, "none", NULL);
 	forkd_refuses("fork-vm",
-	    with(parent, "config", forkd_config_value(fork)), -EINVAL,
-	    "vmgenid.present: the parent has on");
-	json_decref(
-	    forkd_call("destroy", with(parent, "recursive", json_true())));
+	    forkd_domain_with(parent, "config", forkd_config_value(fork)),
+	    -EINVAL, "vmgenid.present: the parent has on");
+	json_decref(forkd_call(
+	    "destroy", forkd_domain_with(parent, "recursive", json_true())));
 	forkd_check_empty();
 	lf_domain_config_free(fork);
-}
-
-Test(forkd, device_state_is_saved_to_a_descriptor_and_taken_from_one)
-{
-	struct control_client *client;
-	struct lf_error error;
-	char *path = guest_path("saved");
-	int fd = open(path, O_RDWR | O_CREAT, 0600);
-	struct control_fds fds = {.send = &fd, .send_count = 1};
-	unsigned id;
-
-	forkd_start(NULL);
-	client = forkd_connect();
-	id = forkd_create(guest_bootless("a"));
-	cr_assert_eq(control_client_call(client, "save-devstate",
-			 with(id, "fd", json_integer(0)), &fds, NULL, 300000,
-			 NULL, &error),
-	    0, "%s", error.message);
-	cr_assert_gt(lseek(fd, 0, SEEK_END), 1000);
-	cr_assert_eq(control_client_call(client, "fork-vm",
-			 json_pack("{s:s, s:i, s:i}", "domain", "a", "devstate",
-			     0, "count", 2),
-			 &fds, NULL, 300000, NULL, &error),
-	    0, "%s", error.message);
-	/* Cut, it is refused, and no fork is left of it. */
-	cr_assert_eq(ftruncate(fd, 1000), 0);
-	cr_assert_lt(control_client_call(client, "fork-vm",
-			 json_pack("{s:s, s:i}", "domain", "a", "devstate", 0),
-			 &fds, NULL, 300000, NULL, &error),
-	    0);
-	cr_assert_eq(forkd_directories(), 3);
-	control_client_free(client);
-	json_decref(forkd_call("destroy", with(id, "recursive", json_true())));
-	forkd_check_empty();
-	close(fd);
-	free(path);
-}
-
-/* Sends one end of a connection along; the call has to succeed. */
-static void
-lease(unsigned id, int theirs)
-{
-	struct control_client *client = forkd_connect();
-	struct control_fds fds = {.send = &theirs, .send_count = 1};
-	struct lf_error error;
-	int rc;
-
-	rc = control_client_call(client, "lease-snapshot",
-	    with(id, "fd", json_integer(0)), &fds, NULL, 300000, NULL, &error);
-	cr_assert_eq(rc, 0, "%s", error.message);
-	control_client_free(client);
-}
-
-/* What a snapshot is leased by: the end of the connection that is ours. */
-static int
-leased(unsigned id, struct lf_snapshot **ret_snapshot)
-{
-	struct lf_error error;
-	int sv[2], rc;
-
-	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
-	lease(id, sv[1]);
-	close(sv[1]);
-	rc = lf_snapshot_receive(sv[0], ret_snapshot, &error);
-	cr_assert_eq(rc, 0, "%s", error.message);
-	return sv[0];
-}
-
-Test(forkd, a_leased_snapshot_is_held_as_long_as_the_connection_lives)
-{
-	struct lf_snapshot *snapshot;
-	char held[96];
-	json_t *info, *holder;
-	unsigned id;
-	int sock;
-
-	forkd_start(NULL);
-	id = forkd_create(guest_bootless("a"));
-	done("freeze", id);
-	sock = leased(id, &snapshot);
-	cr_assert_eq(lf_snapshot_vcpus(snapshot), 1);
-	cr_assert_gt(lf_snapshot_memory_bytes(snapshot), 0);
-	snprintf(held, sizeof(held),
-	    "('a'): its snapshot is held by process %d; end it first",
-	    (int)getpid());
-	forkd_refuses("unpause", forkd_domain(id), -EBUSY, held);
-	strcat(held, ", or destroy all with --recursive");
-	forkd_refuses("destroy", forkd_domain(id), -EBUSY, held);
-	info = forkd_call("info", forkd_domain(id));
-	holder = json_array_get(json_object_get(info, "holders"), 0);
-	cr_assert_eq(json_integer_value(json_object_get(holder, "process")),
-	    (json_int_t)getpid());
-	json_decref(info);
-	lf_snapshot_unref(snapshot);
-	/* From this moment on: nobody waits until it is noticed. */
-	close(sock);
-	done("unpause", id);
-	forkd_wait_state(id, "running");
-	forkd_refuses("lease-snapshot", with(id, "fd", json_integer(0)),
-	    -EINVAL, "descriptor");
-	done("freeze", id);
-	close(leased(id, &snapshot));
-	lf_snapshot_unref(snapshot);
-	done("destroy", id);
-	forkd_check_empty();
-}
-
-Test(forkd, a_recursive_destroy_leaves_a_lease_what_it_has)
-{
-	struct lf_snapshot *snapshot;
-	unsigned id, fork;
-	int sock;
-
-	forkd_start(NULL);
-	id = forkd_create(guest_bootless("a"));
-	done("freeze", id);
-	fork = forkd_fork(id);
-	sock = leased(id, &snapshot);
-	forkd_refuses("destroy", forkd_domain(id), -EBUSY, "held by 1 fork");
-	done("destroy", fork);
-	forkd_refuses(
-	    "destroy", forkd_domain(id), -EBUSY, "is held by process");
-	json_decref(forkd_call("destroy", with(id, "recursive", json_true())));
-	forkd_check_empty();
-	cr_assert_eq(lf_snapshot_vcpus(snapshot), 1);
-	lf_snapshot_unref(snapshot);
-	close(sock);
-}
-
-Test(forkd, the_console_is_handed_out_as_a_descriptor)
-{
-	struct lf_domain_config *config = guest_bootless("a");
-	struct control_client *client;
-	struct lf_error error;
-	int received[2] = {-1, -1}, waited;
-	struct control_fds fds = {.received = received, .received_max = 2};
-	char text[64];
-	ssize_t n = -1;
-
-	forkd_start(NULL);
-	config->serial.type = LF_SERIAL_PTY;
-	lf_domain_config_set(&config->serial.path, NULL, NULL);
-	forkd_create(config);
-	client = forkd_connect();
-	cr_assert_eq(control_client_call(client, "console", forkd_domain(1),
-			 &fds, NULL, 300000, NULL, &error),
-	    0, "%s", error.message);
-	cr_assert_eq(fds.received_count, 1);
-	for (waited = 0; n <= 0 && waited < 3000; waited++) {
-		n = read(received[0], text, sizeof(text));
-		usleep(20000);
-	}
-	cr_assert_gt(n, 0);
-	close(received[0]);
-	control_client_free(client);
 }
 
 /* The real user of a process. */
@@ -530,8 +363,8 @@ one_round(void)
 
 	parent = forkd_create(config);
 	fork = forkd_fork(parent);
-	done("destroy", fork);
-	done("destroy", parent);
+	forkd_do("destroy", fork);
+	forkd_do("destroy", parent);
 }
 
 Test(forkd, rounds_of_create_fork_destroy_leak_nothing)
