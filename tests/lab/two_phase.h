@@ -12,15 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/cleanup.h"
 #include "lib/guest_vm.h"
-
-DEFINE_CLEANUP(struct lf_domain_config *, lf_domain_config_free);
-DEFINE_CLEANUP(struct lf_domain *, lf_domain_free);
-DEFINE_CLEANUP(struct lf_snapshot *, lf_snapshot_unref);
-#define cleanup_config   cleanup(lf_domain_config_free_p)
-#define cleanup_domain   cleanup(lf_domain_free_p)
-#define cleanup_snapshot cleanup(lf_snapshot_unref_p)
 
 extern struct lf_error two_phase_error;
 #define OK(call) \

@@ -170,6 +170,18 @@ guest_busy(const char *name)
 	return config;
 }
 
+struct lf_fork_options
+guest_fork_options(const char *name)
+{
+	struct lf_fork_options options;
+
+	lf_fork_options_init(&options);
+	options.backend = LF_BACKEND_QEMU;
+	options.launcher = guest_launcher();
+	options.name = name;
+	return options;
+}
+
 void
 guest_add_disk(struct lf_domain_config *config, const char *name)
 {

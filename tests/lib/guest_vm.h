@@ -13,7 +13,18 @@
 
 #include <libfork/domain.h>
 #include <libfork/domain_config.h>
+#include <libfork/fork_options.h>
 #include <libfork/launcher.h>
+#include <libfork/snapshot.h>
+
+#include "base/cleanup.h"
+
+DEFINE_CLEANUP(struct lf_domain_config *, lf_domain_config_free);
+DEFINE_CLEANUP(struct lf_domain *, lf_domain_free);
+DEFINE_CLEANUP(struct lf_snapshot *, lf_snapshot_unref);
+#define cleanup_config   cleanup(lf_domain_config_free_p)
+#define cleanup_domain   cleanup(lf_domain_free_p)
+#define cleanup_snapshot cleanup(lf_snapshot_unref_p)
 
 /*
  * For a suite's .init and .fini: the directory, and a launcher whose QEMUs die
@@ -44,6 +55,9 @@ struct lf_domain_config *guest_busy(const char *name);
  * its kernel command line. Skips the test when there is no kernel.
  */
 struct lf_domain_config *guest_linux(const char *name, const char *words);
+
+/* Options of a full fork under guest_launcher(). */
+struct lf_fork_options guest_fork_options(const char *name);
 
 /* A disk of 8 MiB, an empty qcow2 of that name in the test's directory. */
 void guest_add_disk(struct lf_domain_config *config, const char *name);

@@ -471,10 +471,7 @@ fork_sent(struct scene *s, const struct damage *damage)
 	int rc;
 
 	(void)damage;
-	lf_fork_options_init(&options);
-	options.backend = LF_BACKEND_QEMU;
-	options.launcher = guest_launcher();
-	options.name = "fork";
+	options = guest_fork_options("fork");
 	rc = lf_domain_fork(received, &options, &fork, &error);
 	check_words(rc);
 	cr_assert_eq(rc == 0, fork != NULL);

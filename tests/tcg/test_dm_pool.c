@@ -23,13 +23,6 @@
 #include "lib/guest_vm.h"
 #include "snapshot/snapshot.h"
 
-DEFINE_CLEANUP(struct lf_domain_config *, lf_domain_config_free);
-DEFINE_CLEANUP(struct lf_domain *, lf_domain_free);
-DEFINE_CLEANUP(struct lf_snapshot *, lf_snapshot_unref);
-#define cleanup_config   cleanup(lf_domain_config_free_p)
-#define cleanup_domain   cleanup(lf_domain_free_p)
-#define cleanup_snapshot cleanup(lf_snapshot_unref_p)
-
 TestSuite(dm_pool, .init = guest_setup, .fini = guest_teardown, .timeout = 120);
 
 static struct lf_error error;
@@ -79,12 +72,8 @@ static int
 try_fork(struct family *f, const char *name, struct lf_dm_pool *pool,
     const struct lf_domain_config *config, struct lf_domain **ret)
 {
-	struct lf_fork_options options;
+	struct lf_fork_options options = guest_fork_options(name);
 
-	lf_fork_options_init(&options);
-	options.backend = LF_BACKEND_QEMU;
-	options.launcher = guest_launcher();
-	options.name = name;
 	options.config = config;
 	options.dm_pool = pool;
 	return lf_domain_fork(f->snapshot, &options, ret, &error);

@@ -25,15 +25,8 @@
 #include "qemu/run_until.h"
 #include "snapshot/snapshot.h"
 
-DEFINE_CLEANUP(struct lf_domain_config *, lf_domain_config_free);
-DEFINE_CLEANUP(struct lf_domain *, lf_domain_free);
-DEFINE_CLEANUP(struct lf_snapshot *, lf_snapshot_unref);
-#define cleanup_config   cleanup(lf_domain_config_free_p)
-#define cleanup_domain   cleanup(lf_domain_free_p)
-#define cleanup_snapshot cleanup(lf_snapshot_unref_p)
-
-#define OVMF_CODE        "/usr/share/OVMF/OVMF_CODE_4M.fd"
-#define OVMF_VARS        "/usr/share/OVMF/OVMF_VARS_4M.fd"
+#define OVMF_CODE "/usr/share/OVMF/OVMF_CODE_4M.fd"
+#define OVMF_VARS "/usr/share/OVMF/OVMF_VARS_4M.fd"
 
 /* A CPU without what a KVM might lack. */
 #define COMMON_CPU "qemu64,-svm,-sse3,-cx16,-lahf-lm"
@@ -50,13 +43,9 @@ static struct lf_error error;
 static struct lf_domain *
 fork_of(struct lf_snapshot *snapshot, const char *name)
 {
-	struct lf_fork_options options;
+	struct lf_fork_options options = guest_fork_options(name);
 	struct lf_domain *fork = NULL;
 
-	lf_fork_options_init(&options);
-	options.backend = LF_BACKEND_QEMU;
-	options.launcher = guest_launcher();
-	options.name = name;
 	OK(lf_domain_fork(snapshot, &options, &fork, &error));
 	return fork;
 }
@@ -357,10 +346,7 @@ Test(full_fork, forks_go_on_and_the_parent_stays_as_it_was, .timeout = 900)
 	    lf_snapshot_check_devstate(second, given, &error), -EINVAL);
 	cr_assert_not_null(
 	    strstr(error.message, "vCPU 0"), "%s", error.message);
-	lf_fork_options_init(&options);
-	options.backend = LF_BACKEND_QEMU;
-	options.launcher = guest_launcher();
-	options.name = "given";
+	options = guest_fork_options("given");
 	options.devstate_fd = given;
 	OK(lf_domain_fork(snapshot, &options, &again, &error));
 	lf_domain_free(again);

@@ -32,17 +32,10 @@
 #include "qemu/timer_section.h"
 #include "snapshot/snapshot.h"
 
-DEFINE_CLEANUP(struct lf_domain_config *, lf_domain_config_free);
-DEFINE_CLEANUP(struct lf_domain *, lf_domain_free);
-DEFINE_CLEANUP(struct lf_snapshot *, lf_snapshot_unref);
-#define cleanup_config   cleanup(lf_domain_config_free_p)
-#define cleanup_domain   cleanup(lf_domain_free_p)
-#define cleanup_snapshot cleanup(lf_snapshot_unref_p)
-
-#define BOOT_MS          300000
-#define MSR_KERNEL_GS    0xc0000102
-#define MSR_PAT          0x277
-#define MSR_DEADLINE     0x6e0
+#define BOOT_MS       300000
+#define MSR_KERNEL_GS 0xc0000102
+#define MSR_PAT       0x277
+#define MSR_DEADLINE  0x6e0
 
 TestSuite(
     import_export, .init = guest_setup, .fini = guest_teardown, .timeout = 240);
@@ -451,10 +444,7 @@ Test(import_export, state_is_what_qemu_shows_before_and_after)
 	/* Changed, and given to another QEMU. */
 	change(state, &chips);
 	give(snapshot, file, state, &chips);
-	lf_fork_options_init(&options);
-	options.backend = LF_BACKEND_QEMU;
-	options.launcher = guest_launcher();
-	options.name = "fork";
+	options = guest_fork_options("fork");
 	OK(lf_domain_fork(snapshot, &options, &fork, &error));
 	free(registers);
 	registers = ask(fork, "info registers");

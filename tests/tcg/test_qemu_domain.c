@@ -25,14 +25,7 @@
 #include "lib/guest_vm.h"
 #include "snapshot/snapshot.h"
 
-DEFINE_CLEANUP(struct lf_domain_config *, lf_domain_config_free);
-DEFINE_CLEANUP(struct lf_domain *, lf_domain_free);
-DEFINE_CLEANUP(struct lf_snapshot *, lf_snapshot_unref);
-#define cleanup_config   cleanup(lf_domain_config_free_p)
-#define cleanup_domain   cleanup(lf_domain_free_p)
-#define cleanup_snapshot cleanup(lf_snapshot_unref_p)
-
-#define TICK_ADDRESS     0x7000
+#define TICK_ADDRESS 0x7000
 
 TestSuite(
     qemu_domain, .init = guest_setup, .fini = guest_teardown, .timeout = 120);
@@ -50,12 +43,8 @@ static int
 try_fork(struct lf_snapshot *snapshot, const char *name, int devstate_fd,
     struct lf_domain **ret)
 {
-	struct lf_fork_options options;
+	struct lf_fork_options options = guest_fork_options(name);
 
-	lf_fork_options_init(&options);
-	options.backend = LF_BACKEND_QEMU;
-	options.launcher = guest_launcher();
-	options.name = name;
 	options.devstate_fd = devstate_fd;
 	return lf_domain_fork(snapshot, &options, ret, &error);
 }
