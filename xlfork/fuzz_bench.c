@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/sys.h"
 #include "xlfork/fuzz_modes.h"
@@ -32,15 +33,6 @@ struct worker {
 	atomic_int rc;
 	struct lf_error error; /* read when the thread has ended */
 };
-
-static double
-now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 static void
 pin(int core)
@@ -63,14 +55,14 @@ work(void *opaque)
 	int rc = 0;
 
 	pin(worker->core);
-	begin = now();
+	begin = clock_seconds();
 	while (rc == 0 && !atomic_load(worker->stop)) {
 		rc = lf_fuzz_run(worker->fuzz, worker->input->bytes,
 		    worker->input->len, &worker->outcome, &worker->error);
 		atomic_store(&worker->runs, ++runs);
 	}
 	atomic_store(&worker->rc, rc);
-	worker->took = now() - begin;
+	worker->took = clock_seconds() - begin;
 	return NULL;
 }
 
@@ -108,11 +100,11 @@ static void
 wait_for_end(struct worker *workers, unsigned count, unsigned seconds)
 {
 	bool terminal = isatty(STDERR_FILENO);
-	double begin = now(), elapsed;
+	double begin = clock_seconds(), elapsed;
 	struct timespec pause = {.tv_nsec = 10 * 1000000L};
 	double next = 0;
 
-	while ((elapsed = now() - begin) < seconds) {
+	while ((elapsed = clock_seconds() - begin) < seconds) {
 		unsigned i, failed = 0;
 
 		nanosleep(&pause, NULL);

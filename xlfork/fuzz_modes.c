@@ -12,12 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <libfork/symbols.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/sys.h"
 #include "xlfork/command.h"
@@ -95,15 +95,6 @@ count_edges(const struct lf_fuzz *fuzz)
 	return count;
 }
 
-static double
-now_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
-}
-
 static void
 print_outcome(const struct lf_fuzz *fuzz, const struct fuzz_target *target,
     const struct lf_fuzz_outcome *outcome, double us)
@@ -129,15 +120,16 @@ fuzz_input(struct lf_fuzz *fuzz, const struct fuzz_target *target,
 {
 	struct lf_fuzz_outcome outcome;
 	struct fuzz_file file = {.bytes = NULL};
-	double begin;
+	uint64_t begin;
 	int rc = fuzz_file_read(path, &file, error);
 
 	if (rc < 0)
 		return rc;
-	begin = now_us();
+	begin = clock_ns();
 	rc = lf_fuzz_run(fuzz, file.bytes, file.len, &outcome, error);
 	if (rc == 0)
-		print_outcome(fuzz, target, &outcome, now_us() - begin);
+		print_outcome(
+		    fuzz, target, &outcome, (double)(clock_ns() - begin) / 1e3);
 	fuzz_file_done(&file);
 	if (rc < 0)
 		return error_prefix(error, rc, "'%s'", path);

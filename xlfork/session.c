@@ -6,8 +6,8 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "control/start.h"
 #include "xlfork/progress.h"
@@ -24,15 +24,6 @@ session_close(struct session *s)
 {
 	control_client_free(s->client);
 	s->client = NULL;
-}
-
-static double
-now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
 /* "debug: <what> <JSON>", one line. */
@@ -55,7 +46,7 @@ session_call(struct session *s, const char *command, json_t *take_arguments,
 	struct control_wait wait = {.waiting = progress_tick,
 	    .opaque = &progress,
 	    .interval_ms = PROGRESS_INTERVAL_MS};
-	double begin = now();
+	double begin = clock_seconds();
 	int rc;
 
 	if (take_arguments == NULL)
@@ -70,7 +61,8 @@ session_call(struct session *s, const char *command, json_t *take_arguments,
 	progress_end(&progress);
 	if (s->debug) {
 		fprintf(stderr, "debug: %s: %s after %.1f ms\n", command,
-		    rc < 0 ? "failed" : "done", (now() - begin) * 1e3);
+		    rc < 0 ? "failed" : "done",
+		    (clock_seconds() - begin) * 1e3);
 		if (rc == 0)
 			debug_json("answer", result);
 	}

@@ -5,6 +5,7 @@ noinst_LTLIBRARIES += libfork/base/libbase.la
 libfork_base_libbase_la_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
 libfork_base_libbase_la_SOURCES = \
 	libfork/base/cleanup.h \
+	libfork/base/clock.h \
 	libfork/base/error.c \
 	libfork/base/error.h \
 	libfork/base/fdpass.c \

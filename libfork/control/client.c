@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/sys.h"
 #include "control/channel.h"
@@ -25,15 +25,6 @@ struct control_client {
 	json_int_t last_id;
 };
 
-static int64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 /* When a call began and when it has to be over. */
 struct deadline {
 	int64_t begin_ms;
@@ -44,7 +35,7 @@ struct deadline {
 static struct deadline
 deadline_begin(int timeout_ms, const struct control_wait *wait)
 {
-	return (struct deadline){now_ms(), timeout_ms, wait};
+	return (struct deadline){clock_ms(), timeout_ms, wait};
 }
 
 /*
@@ -58,7 +49,7 @@ wait_ready(struct control_client *client, const struct deadline *d,
 	for (;;) {
 		struct pollfd p = {
 		    .fd = client->channel.sock, .events = POLLIN};
-		int64_t elapsed = now_ms() - d->begin_ms, left = -1;
+		int64_t elapsed = clock_ms() - d->begin_ms, left = -1;
 		int n;
 
 		if (channel_wants_write(&client->channel))
@@ -76,7 +67,7 @@ wait_ready(struct control_client *client, const struct deadline *d,
 			return error_sys(error, errno, "cannot wait for forkd");
 		if (n > 0)
 			return 0;
-		elapsed = now_ms() - d->begin_ms;
+		elapsed = clock_ms() - d->begin_ms;
 		if (d->wait != NULL) {
 			int rc = d->wait->waiting(
 			    d->wait->opaque, (unsigned)elapsed);

@@ -7,9 +7,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <x86intrin.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "fuzz/harness.h"
 #include "fuzz/session.h"
@@ -275,21 +275,12 @@ run_to_end(struct lf_fuzz *fuzz, struct lf_fuzz_outcome *outcome,
 
 /* --- a whole run --- */
 
-static uint64_t
-now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
-}
-
 /* A part of the iteration begins. */
 static void
 lap_begin(struct lf_fuzz *fuzz)
 {
 	if (fuzz->options.timed)
-		fuzz->lap_ns = now_ns();
+		fuzz->lap_ns = clock_ns();
 }
 
 /* It ends, and the next one begins. */
@@ -300,7 +291,7 @@ lap(struct lf_fuzz *fuzz, uint64_t *part_ns)
 
 	if (!fuzz->options.timed)
 		return;
-	now = now_ns();
+	now = clock_ns();
 	*part_ns += now - fuzz->lap_ns;
 	fuzz->lap_ns = now;
 }

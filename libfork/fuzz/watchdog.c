@@ -7,21 +7,13 @@
 #include <errno.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/sys.h"
 #include "fuzz/session.h"
 
 #define LOOKS_PER_TIMEOUT 8
 #define STACK_BYTES       (64UL << 10)
-
-static uint64_t
-now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 static void
 sleep_locked(struct fuzz_watchdog *dog, uint64_t until_ms)
@@ -45,7 +37,7 @@ watch(void *opaque)
 	pthread_mutex_lock(&dog->lock);
 	while (!dog->quit) {
 		uint64_t phase = atomic_load(&fuzz->phase);
-		uint64_t now = now_ms();
+		uint64_t now = clock_ms();
 
 		if (phase != met) {
 			met = phase;

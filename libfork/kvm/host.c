@@ -8,9 +8,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/sys.h"
 #include "kvm/internal.h"
@@ -67,22 +67,13 @@ say_whether(struct lf_host *host, enum lf_host_fact_index index, bool good,
 }
 
 static double
-seconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec + now.tv_nsec * 1e-9;
-}
-
-static double
 native_loop(void)
 {
 	unsigned long rounds = LOOP_ROUNDS;
-	double start = seconds();
+	double start = clock_seconds();
 
 	__asm__ volatile("1: dec %0\n\tjnz 1b" : "+r"(rounds));
-	return seconds() - start;
+	return clock_seconds() - start;
 }
 
 /* The same instructions at CPL 0, then an exit. */
@@ -103,9 +94,9 @@ guest_loop(struct probe_guest *guest, uint64_t rounds, double *ret_seconds,
 	rc = probe_guest_load(guest, code, sizeof(code), 0, &regs, error);
 	if (rc < 0)
 		return rc;
-	start = seconds();
+	start = clock_seconds();
 	rc = vcpu_run(guest->vcpu, &exit, error);
-	*ret_seconds = seconds() - start;
+	*ret_seconds = clock_seconds() - start;
 	if (rc < 0)
 		return rc;
 	if (exit.reason != LF_EXIT_IO)

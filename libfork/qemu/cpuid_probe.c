@@ -11,10 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/sys.h"
 #include "qemu/program.h"
@@ -171,22 +171,13 @@ cpuid_probe_parse(const void *bytes, size_t len, struct cpuid_probe *ret_probe,
 	return rc;
 }
 
-static int64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 /* More of what the guest tells; 0 at its end. */
 static ssize_t
 listen_to(const struct lf_qemu_process *process, int64_t deadline, void *buf,
     size_t size, struct lf_error *error)
 {
 	struct pollfd pollfd = {.fd = process->qmp_fd, .events = POLLIN};
-	int64_t left = deadline - now_ms();
+	int64_t left = deadline - clock_ms();
 	ssize_t n;
 
 	n = sys.poll(&pollfd, 1, left > 0 ? (int)left : 0);
@@ -204,7 +195,7 @@ static int
 hear_out(const struct lf_qemu_process *process, int timeout_ms,
     struct cpuid_probe *ret_probe, struct lf_error *error)
 {
-	int64_t deadline = now_ms() + timeout_ms;
+	int64_t deadline = clock_ms() + timeout_ms;
 	cleanup_free uint8_t *told = sys.malloc(CPUID_PROBE_BYTES_MAX);
 	size_t len = 0;
 	int rc = 0;

@@ -12,19 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/sys.h"
-
-static int64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
-}
 
 int
 gdb_link_gone(struct lf_error *error)
@@ -44,7 +35,7 @@ wait_fd(struct gdb_link *link, short events, int64_t deadline,
 	int n;
 
 	for (;;) {
-		left = deadline - now_ms();
+		left = deadline - clock_ms();
 		n = sys.poll(&fd, 1, left < 0 ? 0 : (int)left);
 		if (n < 0 && errno != EINTR)
 			return error_sys(error, errno, "gdb stub: cannot wait");
@@ -59,7 +50,7 @@ int
 gdb_link_send(struct gdb_link *link, const char *bytes, size_t len,
     struct lf_error *error)
 {
-	int64_t deadline = now_ms() + link->timeout_ms;
+	int64_t deadline = clock_ms() + link->timeout_ms;
 	ssize_t n;
 	int rc;
 
@@ -182,7 +173,7 @@ int
 gdb_link_request(
     struct gdb_link *link, const char *payload, struct lf_error *error)
 {
-	int64_t deadline = now_ms() + link->timeout_ms;
+	int64_t deadline = clock_ms() + link->timeout_ms;
 	int rc;
 
 	rc = send_packet(link, payload, strlen(payload), error);
@@ -217,7 +208,7 @@ int
 gdb_link_wait_stop(struct gdb_link *link, int timeout_ms,
     struct gdb_stop *ret_stop, struct lf_error *error)
 {
-	int64_t deadline = now_ms() + timeout_ms;
+	int64_t deadline = clock_ms() + timeout_ms;
 	int rc;
 
 	while (!link->stopped) {

@@ -10,8 +10,8 @@
 #include <fcntl.h>
 #include <stdint.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/fdpass.h"
 #include "base/frame.h"
@@ -28,15 +28,6 @@ struct qmp {
 	struct frame_reader in;
 	json_t *events; /* array, oldest first */
 };
-
-static int64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 int
 qmp_fd(const struct qmp *qmp)
@@ -63,7 +54,7 @@ wait_socket(struct qmp *qmp, short events, int64_t deadline, const char *what,
 	struct pollfd pfd = {.fd = qmp->fd, .events = events};
 
 	for (;;) {
-		int64_t left = deadline - now_ms();
+		int64_t left = deadline - clock_ms();
 		int n;
 
 		if (left <= 0)
@@ -239,7 +230,7 @@ execute(struct qmp *qmp, int timeout_ms, const char *command,
 	    (int)++qmp->last_id, "arguments", arguments);
 	if (request == NULL)
 		return error_nomem(error);
-	return exchange(qmp, request, fd, command, now_ms() + timeout_ms,
+	return exchange(qmp, request, fd, command, clock_ms() + timeout_ms,
 	    ret_return, error);
 }
 
@@ -358,7 +349,7 @@ qmp_wait_event(struct qmp *qmp, int timeout_ms, const char *name,
     bool (*wanted)(const json_t *data), json_t **ret_event,
     struct lf_error *error)
 {
-	int64_t deadline = now_ms() + timeout_ms;
+	int64_t deadline = clock_ms() + timeout_ms;
 
 	for (;;) {
 		/* It may have come with the answer to the last command. */
@@ -384,7 +375,7 @@ negotiate(struct qmp *qmp, int timeout_ms, struct lf_error *error)
 	int rc;
 
 	rc = wait_answer(
-	    qmp, now_ms() + timeout_ms, "the greeting", &greeting, error);
+	    qmp, clock_ms() + timeout_ms, "the greeting", &greeting, error);
 	if (rc < 0)
 		return rc;
 	if (!json_is_object(json_object_get(greeting, "QMP")))

@@ -16,9 +16,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/sys.h"
 #include "qemu/gdb_client.h"
@@ -46,15 +46,6 @@ struct run_until {
 	struct loop loop; /* also which CR3 counts */
 	int64_t next_look;
 };
-
-static int64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
-}
 
 /* Gives QEMU one end of a socketpair as the stub's connection. */
 static int
@@ -340,9 +331,9 @@ look(struct run_until *run, struct run_until_result *ret_result,
 	int rc;
 
 	/* Also what has nothing to say comes to run_until_step(). */
-	if (now_ms() < run->next_look)
+	if (clock_ms() < run->next_look)
 		return 0;
-	run->next_look = now_ms() + LOOK_MS;
+	run->next_look = clock_ms() + LOOK_MS;
 	if (run->placed) {
 		rc = qmp_hmp(run->qmp, "info registers -a", &text, error);
 		if (rc < 0)
@@ -401,7 +392,7 @@ run_until_start(struct qmp *qmp, const struct run_until_options *options,
 		run->options.count = 1;
 	run->deadline = options->timeout_ms < 0
 			    ? INT64_MAX
-			    : now_ms() + options->timeout_ms;
+			    : clock_ms() + options->timeout_ms;
 	rc = guest_runs(qmp, &run->was_running, error);
 	if (options->stands)
 		run->was_running = false;
@@ -432,10 +423,10 @@ run_until_wait_ms(const struct run_until *run)
 	int wait = -1;
 
 	if (run->options.method == RUN_UNTIL_LOOP)
-		wait =
-		    run->next_look > now_ms() ? run->next_look - now_ms() : 0;
+		wait = run->next_look > clock_ms() ? run->next_look - clock_ms()
+						   : 0;
 	if (run->deadline != INT64_MAX) {
-		left = run->deadline - now_ms();
+		left = run->deadline - clock_ms();
 		if (left < 0)
 			left = 0;
 		if (wait < 0 || left < wait)
@@ -456,7 +447,7 @@ run_until_step(struct run_until *run, struct run_until_result *ret_result,
 		rc = on_stop(run, &stop, ret_result, error);
 	else if (rc == 0 && run->options.method == RUN_UNTIL_LOOP)
 		rc = look(run, ret_result, error);
-	if (rc == 0 && now_ms() >= run->deadline)
+	if (rc == 0 && clock_ms() >= run->deadline)
 		rc = timed_out(run, error);
 	if (rc < 0)
 		give_up(run);

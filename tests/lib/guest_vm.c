@@ -3,6 +3,7 @@
  * Guests for tests. A console's text is kept whole, so that a test can ask
  * what came before and what came after something.
  */
+#include "base/clock.h"
 #include "lib/guest_vm.h"
 
 #include <criterion/criterion.h>
@@ -17,7 +18,6 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 static char dir[64];
@@ -213,15 +213,6 @@ guest_linux(const char *name, const char *words)
 
 /* --- consoles --- */
 
-static int64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 void
 console_open(struct console *console, const char *path)
 {
@@ -251,7 +242,7 @@ static bool
 take_in(struct console *console, int64_t deadline)
 {
 	struct pollfd pfd = {.fd = console->fd, .events = POLLIN};
-	int64_t left = deadline - now_ms();
+	int64_t left = deadline - clock_ms();
 	char buf[4096];
 	ssize_t n;
 
@@ -273,7 +264,7 @@ size_t
 console_wait(
     struct console *console, size_t from, const char *pattern, int timeout_ms)
 {
-	int64_t deadline = now_ms() + timeout_ms;
+	int64_t deadline = clock_ms() + timeout_ms;
 
 	for (;;) {
 		char *found = strstr(console->text + from, pattern);
@@ -289,7 +280,7 @@ console_wait(
 void
 console_drain(struct console *console, int ms)
 {
-	int64_t deadline = now_ms() + ms;
+	int64_t deadline = clock_ms() + ms;
 
 	while (take_in(console, deadline))
 		;
