@@ -240,17 +240,11 @@ complete_states(struct kvm_domain *kvm, struct lf_error *error)
 	unsigned i;
 
 	for (i = 0; i < kvm->vcpu_count; i++) {
-		struct cpu_state *state = vcpu_state_new(vm_device(kvm->vm));
-		int rc;
+		struct cpu_state *state;
+		int rc = vcpu_state_take(vm_vcpu(kvm->vm, i), &state, error);
 
-		if (state == NULL)
-			return error_nomem(error);
-		rc = vcpu_state_get(
-		    vm_vcpu(kvm->vm, i), CPU_GROUP_ALL, state, error);
-		if (rc < 0) {
-			cpu_state_free(state);
+		if (rc < 0)
 			return rc;
-		}
 		/* The TSC went on since it was loaded. */
 		if (snapshot->vcpus[i]->groups & CPU_GROUP_TSC)
 			state->tsc.tsc = snapshot->vcpus[i]->tsc.tsc;

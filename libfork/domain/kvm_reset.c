@@ -248,13 +248,9 @@ save_vcpus(struct kvm_domain *kvm, struct lf_snapshot *snapshot,
 	unsigned i;
 
 	for (i = 0; i < kvm->vcpu_count; i++) {
-		struct cpu_state *state = vcpu_state_new(vm_device(kvm->vm));
-		int rc;
+		struct cpu_state *state = NULL;
+		int rc = vcpu_state_take(vm_vcpu(kvm->vm, i), &state, error);
 
-		if (state == NULL)
-			return error_nomem(error);
-		rc = vcpu_state_get(
-		    vm_vcpu(kvm->vm, i), CPU_GROUP_ALL, state, error);
 		if (rc == 0)
 			rc = snapshot_add_vcpu(snapshot, state, error);
 		if (rc < 0) {

@@ -441,6 +441,22 @@ ignore_pit(const struct vm *vm, const struct cpu_state *wanted,
 }
 
 int
+vcpu_state_take(
+    struct vcpu *vcpu, struct cpu_state **ret_state, struct lf_error *error)
+{
+	cleanup(cpu_state_free_p) struct cpu_state *state = NULL;
+	int rc;
+
+	state = vcpu_state_new(vcpu->device);
+	if (state == NULL)
+		return error_nomem(error);
+	rc = vcpu_state_get(vcpu, CPU_GROUP_ALL, state, error);
+	if (rc == 0)
+		*ret_state = take_ptr(state);
+	return rc;
+}
+
+int
 vcpu_state_verify(struct vcpu *vcpu, uint32_t groups,
     const struct cpu_state *wanted, struct lf_error *error)
 {

@@ -27,6 +27,10 @@ struct cpu_state *vcpu_state_new(const struct kvm_device *device);
 int vcpu_state_get(struct vcpu *vcpu, uint32_t groups, struct cpu_state *state,
     struct lf_error *error);
 
+/* All of it; the caller's. */
+int vcpu_state_take(
+    struct vcpu *vcpu, struct cpu_state **ret_state, struct lf_error *error);
+
 /* The host's TSC now; one value serves all vCPUs of one load. */
 uint64_t vcpu_state_host_tsc(void);
 
