@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/sys.h"
 #include "base/writer.h"
+#include "snapshot/hex_json.h"
 #include "vmi/crash.h"
 
 /* Registers in the order in which they are shown. */
@@ -175,20 +176,11 @@ write_text(struct lf_crash *crash, struct lf_error *error)
 
 /* --- JSON --- */
 
-/* Numbers of 64 bits are strings: JSON readers take them for doubles. */
-static json_t *
-hex(uint64_t value)
-{
-	char text[24];
-
-	snprintf(text, sizeof(text), "0x%" PRIx64, value);
-	return json_string(text);
-}
-
 static json_t *
 place_json(uint64_t address, const char *place)
 {
-	return json_pack("{s:o, s:s}", "address", hex(address), "place", place);
+	return json_pack(
+	    "{s:o, s:s}", "address", hex_number_write(address), "place", place);
 }
 
 static json_t *
@@ -199,7 +191,7 @@ regs_json(const struct lf_vcpu_regs *regs)
 
 	for (i = 0; i < SHOWN_COUNT; i++)
 		json_object_set_new(
-		    object, shown[i].name, hex(value_of(regs, i)));
+		    object, shown[i].name, hex_number_write(value_of(regs, i)));
 	return object;
 }
 
@@ -210,9 +202,10 @@ code_json(const struct lf_crash *crash)
 	size_t i;
 
 	for (i = 0; i < crash->code_count; i++)
-		json_array_append_new(array, json_pack("{s:o, s:s}", "address",
-						 hex(crash->code[i].address),
-						 "text", crash->code[i].text));
+		json_array_append_new(
+		    array, json_pack("{s:o, s:s}", "address",
+			       hex_number_write(crash->code[i].address), "text",
+			       crash->code[i].text));
 	return array;
 }
 
