@@ -303,16 +303,24 @@ Test(engine_threads, an_exit_that_was_taken_back_before_it_was_told_is_not_told)
 	lf_snapshot_unref(snapshot);
 }
 
-/* The run had ended by itself: the pause is not the end of the next one. */
-Test(engine_threads, pausing_a_domain_that_stopped_by_itself_leaves_no_stop)
+/* In the background, until its descriptor tells of something. */
+static void
+run_until_told(struct lf_domain *domain)
 {
-	struct lf_snapshot *snapshot = engine_touching(4, 4 * MIB);
-	struct lf_domain *domain = engine_fork(snapshot);
 	struct pollfd pollfd = {.events = POLLIN};
 
 	pollfd.fd = lf_domain_event_fd(domain);
 	OK(lf_domain_unpause(domain, &error));
 	cr_assert_eq(poll(&pollfd, 1, 300000), 1);
+}
+
+/* The run had ended by itself: the pause is not the end of the next one. */
+Test(engine_threads, pausing_a_domain_that_stopped_by_itself_leaves_no_stop)
+{
+	struct lf_snapshot *snapshot = engine_touching(4, 4 * MIB);
+	struct lf_domain *domain = engine_fork(snapshot);
+
+	run_until_told(domain);
 	OK(lf_domain_pause(domain, &error));
 	cr_assert_str_eq(
 	    lf_domain_reason(domain), "port write: 0x80, 1 byte: 02");
@@ -345,14 +353,11 @@ Test(engine_threads, a_domain_that_crashed_in_the_background_is_not_frozen)
 	struct lf_snapshot *snapshot, *frozen = NULL;
 	struct lf_domain *domain;
 	struct lf_vcpu_regs regs;
-	struct pollfd pollfd = {.events = POLLIN};
 
 	micro_regs(MICRO_CRASH, &regs);
 	snapshot = micro_snapshot(4 * MIB, &regs, 1);
 	domain = engine_fork(snapshot);
-	pollfd.fd = lf_domain_event_fd(domain);
-	OK(lf_domain_unpause(domain, &error));
-	cr_assert_eq(poll(&pollfd, 1, 300000), 1);
+	run_until_told(domain);
 	cr_assert_eq(lf_domain_freeze(domain, &frozen, &error), -EINVAL);
 	cr_assert_str_eq(
 	    error.message, "a domain that is crashed cannot be frozen (reset)");
