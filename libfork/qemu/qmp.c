@@ -46,26 +46,31 @@ qmp_free(struct qmp *qmp)
 	free(qmp);
 }
 
-/* Waits for the socket; `what` is what is being waited for. */
+/* What is being waited for, as errors name it, and until when. */
+struct patience {
+	const char *what;
+	int64_t deadline;
+};
+
 static int
-wait_socket(struct qmp *qmp, short events, int64_t deadline, const char *what,
+wait_socket(struct qmp *qmp, short events, const struct patience *p,
     struct lf_error *error)
 {
 	struct pollfd pfd = {.fd = qmp->fd, .events = events};
 
 	for (;;) {
-		int64_t left = deadline - clock_ms();
+		int64_t left = p->deadline - clock_ms();
 		int n;
 
 		if (left <= 0)
 			return error_set(error, ETIMEDOUT,
-			    "QEMU does not answer to %s", what);
+			    "QEMU does not answer to %s", p->what);
 		n = sys.poll(&pfd, 1, left > INT32_MAX ? INT32_MAX : (int)left);
 		if (n > 0)
 			return 0;
 		if (n < 0 && errno != EINTR)
 			return error_sys(
-			    error, errno, "cannot wait for QEMU (%s)", what);
+			    error, errno, "cannot wait for QEMU (%s)", p->what);
 	}
 }
 
@@ -129,25 +134,25 @@ next_answer(struct qmp *qmp, json_t **ret_answer, struct lf_error *error)
 }
 
 static int
-wait_answer(struct qmp *qmp, int64_t deadline, const char *what,
-    json_t **ret_answer, struct lf_error *error)
+wait_answer(struct qmp *qmp, const struct patience *p, json_t **ret_answer,
+    struct lf_error *error)
 {
 	for (;;) {
 		int rc = next_answer(qmp, ret_answer, error);
 
 		if (rc != 0)
 			return rc;
-		rc = wait_socket(qmp, POLLIN, deadline, what, error);
+		rc = wait_socket(qmp, POLLIN, p, error);
 		if (rc == 0)
 			rc = read_some(qmp, error);
 		if (rc < 0)
-			return error_prefix(error, rc, "'%s'", what);
+			return error_prefix(error, rc, "'%s'", p->what);
 	}
 }
 
 static int
 send_all(struct qmp *qmp, const char *line, size_t len, int fd,
-    int64_t deadline, const char *what, struct lf_error *error)
+    const struct patience *p, struct lf_error *error)
 {
 	size_t done = 0;
 
@@ -158,10 +163,10 @@ send_all(struct qmp *qmp, const char *line, size_t len, int fd,
 		int rc = 0;
 
 		if (n == -EAGAIN)
-			rc = wait_socket(qmp, POLLOUT, deadline, what, error);
+			rc = wait_socket(qmp, POLLOUT, p, error);
 		else if (n < 0)
 			rc = error_prefix(
-			    error, n, "'%s': QEMU's monitor", what);
+			    error, n, "'%s': QEMU's monitor", p->what);
 		else
 			done += n;
 		if (rc < 0)
@@ -193,8 +198,8 @@ judge(const json_t *answer, const char *what, json_t **ret_return,
 }
 
 static int
-exchange(struct qmp *qmp, const json_t *request, int fd, const char *what,
-    int64_t deadline, json_t **ret_return, struct lf_error *error)
+exchange(struct qmp *qmp, const json_t *request, int fd,
+    const struct patience *p, json_t **ret_return, struct lf_error *error)
 {
 	cleanup_free char *line = NULL;
 	size_t len = 0;
@@ -203,19 +208,19 @@ exchange(struct qmp *qmp, const json_t *request, int fd, const char *what,
 	line = frame_format(request, &len);
 	if (line == NULL)
 		return error_nomem(error);
-	rc = send_all(qmp, line, len, fd, deadline, what, error);
+	rc = send_all(qmp, line, len, fd, p, error);
 	if (rc < 0)
 		return rc;
 	for (;;) {
 		cleanup(json_decrefp) json_t *answer = NULL;
 		const json_t *id;
 
-		rc = wait_answer(qmp, deadline, what, &answer, error);
+		rc = wait_answer(qmp, p, &answer, error);
 		if (rc < 0)
 			return rc;
 		id = json_object_get(answer, "id");
 		if (id == NULL || json_integer_value(id) == qmp->last_id)
-			return judge(answer, what, ret_return, error);
+			return judge(answer, p->what, ret_return, error);
 	}
 }
 
@@ -225,13 +230,14 @@ execute(struct qmp *qmp, int timeout_ms, const char *command,
 {
 	cleanup(json_decrefp) json_t *arguments = take_arguments;
 	cleanup(json_decrefp) json_t *request = NULL;
+	struct patience p = {.what = command};
 
 	request = json_pack("{s:s, s:i, s:O*}", "execute", command, "id",
 	    (int)++qmp->last_id, "arguments", arguments);
 	if (request == NULL)
 		return error_nomem(error);
-	return exchange(qmp, request, fd, command, clock_ms() + timeout_ms,
-	    ret_return, error);
+	p.deadline = clock_ms() + timeout_ms;
+	return exchange(qmp, request, fd, &p, ret_return, error);
 }
 
 int
@@ -349,7 +355,7 @@ qmp_wait_event(struct qmp *qmp, int timeout_ms, const char *name,
     bool (*wanted)(const json_t *data), json_t **ret_event,
     struct lf_error *error)
 {
-	int64_t deadline = clock_ms() + timeout_ms;
+	const struct patience p = {name, clock_ms() + timeout_ms};
 
 	for (;;) {
 		/* It may have come with the answer to the last command. */
@@ -360,7 +366,7 @@ qmp_wait_event(struct qmp *qmp, int timeout_ms, const char *name,
 		if (*ret_event != NULL)
 			return 0;
 		if (rc >= 0)
-			rc = wait_socket(qmp, POLLIN, deadline, name, error);
+			rc = wait_socket(qmp, POLLIN, &p, error);
 		if (rc < 0)
 			return error_prefix(
 			    error, rc, "waiting for event %s", name);
@@ -371,11 +377,11 @@ qmp_wait_event(struct qmp *qmp, int timeout_ms, const char *name,
 static int
 negotiate(struct qmp *qmp, int timeout_ms, struct lf_error *error)
 {
+	const struct patience p = {"the greeting", clock_ms() + timeout_ms};
 	cleanup(json_decrefp) json_t *greeting = NULL;
 	int rc;
 
-	rc = wait_answer(
-	    qmp, clock_ms() + timeout_ms, "the greeting", &greeting, error);
+	rc = wait_answer(qmp, &p, &greeting, error);
 	if (rc < 0)
 		return rc;
 	if (!json_is_object(json_object_get(greeting, "QMP")))
