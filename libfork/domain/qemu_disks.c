@@ -191,6 +191,14 @@ chain_from_json(
 
 /* --- overlays --- */
 
+/* A fork's disks being made of its parent's. */
+struct forking {
+	struct qemu_disks *disks;
+	const struct lf_domain_config *parent;
+	struct lf_domain_config *config; /* gets the overlays' paths */
+	struct lf_launcher *launcher;
+};
+
 static int
 remember_overlay(struct qemu_disks *disks, char *path, struct lf_error *error)
 {
@@ -209,9 +217,9 @@ remember_overlay(struct qemu_disks *disks, char *path, struct lf_error *error)
  * where it is to be unless it is the parent's.
  */
 static int
-add_overlay(struct qemu_disks *disks, struct lf_qemu_chain *chain,
+add_overlay(const struct forking *f, struct lf_qemu_chain *chain,
     const char *parent_path, char **path, const char *label,
-    struct lf_launcher *launcher, struct lf_error *error)
+    struct lf_error *error)
 {
 	struct lf_overlay_request request = {
 	    .backing = chain->layers[0].path,
@@ -222,12 +230,12 @@ add_overlay(struct qemu_disks *disks, struct lf_qemu_chain *chain,
 	char *made = NULL;
 	int rc;
 
-	rc = launcher->make_overlay(launcher, &request, &made, error);
+	rc = f->launcher->make_overlay(f->launcher, &request, &made, error);
 	if (rc < 0)
 		return rc;
-	rc = remember_overlay(disks, made, error);
+	rc = remember_overlay(f->disks, made, error);
 	if (rc < 0) {
-		launcher->remove_overlay(launcher, made);
+		f->launcher->remove_overlay(f->launcher, made);
 		free(made);
 		return rc;
 	}
@@ -236,12 +244,11 @@ add_overlay(struct qemu_disks *disks, struct lf_qemu_chain *chain,
 }
 
 static int
-fork_disk(struct qemu_disks *disks, size_t i, const json_t *list,
-    const struct lf_domain_config *parent, struct lf_domain_config *config,
-    struct lf_launcher *launcher, struct lf_error *error)
+fork_disk(const struct forking *f, size_t i, const json_t *list,
+    struct lf_error *error)
 {
-	struct lf_disk *disk = &config->disks[i];
-	struct lf_qemu_chain *chain = &disks->disks[i];
+	struct lf_disk *disk = &f->config->disks[i];
+	struct lf_qemu_chain *chain = &f->disks->disks[i];
 	char label[LF_NAME_MAX + 16];
 	int rc;
 
@@ -257,10 +264,10 @@ fork_disk(struct qemu_disks *disks, size_t i, const json_t *list,
 		disk->format = chain->layers[0].format;
 		return rc;
 	}
-	snprintf(label, sizeof(label), "%s-%s", config->name,
+	snprintf(label, sizeof(label), "%s-%s", f->config->name,
 	    disk->device != NULL ? disk->device : "disk");
-	rc = add_overlay(disks, chain, parent->disks[i].path, &disk->path,
-	    label, launcher, error);
+	rc = add_overlay(
+	    f, chain, f->parent->disks[i].path, &disk->path, label, error);
 	disk->format = LF_DISK_QCOW2;
 	return rc;
 }
@@ -271,6 +278,7 @@ qemu_disks_fork(struct qemu_disks *disks, const json_t *parent_files,
     struct lf_launcher *launcher, struct lf_error *error)
 {
 	const json_t *list = json_object_get(parent_files, "disks");
+	const struct forking f = {disks, parent, config, launcher};
 	size_t i;
 	int rc = disks_init(disks, config, error);
 
@@ -280,7 +288,7 @@ qemu_disks_fork(struct qemu_disks *disks, const json_t *parent_files,
 		    "snapshot: files of %zu disks for %zu disks",
 		    json_array_size(list), config->disk_count);
 	for (i = 0; rc == 0 && i < config->disk_count; i++)
-		rc = fork_disk(disks, i, list, parent, config, launcher, error);
+		rc = fork_disk(&f, i, list, error);
 	if (rc == 0)
 		rc = chain_from_json(&disks->nvram,
 		    json_object_get(parent_files, "nvram"), error);
@@ -288,14 +296,14 @@ qemu_disks_fork(struct qemu_disks *disks, const json_t *parent_files,
 		char label[LF_NAME_MAX + 16];
 
 		snprintf(label, sizeof(label), "%s-nvram", config->name);
-		rc = parent->firmware.nvram != NULL &&
-			     config->firmware.nvram != NULL
-			 ? add_overlay(disks, &disks->nvram,
-			       parent->firmware.nvram, &config->firmware.nvram,
-			       label, launcher, error)
-			 : error_set(error, EBADMSG,
-			       "snapshot: flash variables that the "
-			       "configuration does not have");
+		rc =
+		    parent->firmware.nvram != NULL &&
+			    config->firmware.nvram != NULL
+			? add_overlay(&f, &disks->nvram, parent->firmware.nvram,
+			      &config->firmware.nvram, label, error)
+			: error_set(error, EBADMSG,
+			      "snapshot: flash variables that the "
+			      "configuration does not have");
 	}
 	if (rc < 0)
 		qemu_disks_done(disks, launcher);
