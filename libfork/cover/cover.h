@@ -57,17 +57,19 @@ struct cover_event {
 
 struct cover;
 
+/* Memory that a fork shares with the outside, and the room for more. */
+struct cover_regions {
+	struct lf_region *region;
+	size_t count, max;
+};
+
 /* Functions that return int: 0, or a negative errno that ends the session. */
 struct cover_ops {
 	const char *name; /* as in --coverage: "block" */
 
-	/*
-	 * May fill `regions` (room for `max`, `*count` are in use) with memory
-	 * that the fork shares with the outside, and change other options.
-	 */
+	/* May add to `regions`. */
 	int (*prepare)(struct cover *cover, struct lf_domain *scout,
-	    struct lf_fork_options *options, struct lf_region *regions,
-	    size_t *count, size_t max, struct lf_error *error);
+	    struct cover_regions *regions, struct lf_error *error);
 	int (*attach)(struct cover *cover, struct lf_domain *domain,
 	    struct lf_error *error);
 	int (*begin)(struct cover *cover, struct lf_error *error);

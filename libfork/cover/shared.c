@@ -21,22 +21,22 @@ struct cover_shared {
 
 static int
 add_page(struct cover *cover, uint64_t gpa, size_t offset,
-    struct lf_region *regions, size_t *count, size_t max,
-    struct lf_error *error)
+    struct cover_regions *regions, struct lf_error *error)
 {
-	struct lf_region *last = *count > 0 ? &regions[*count - 1] : NULL;
+	struct lf_region *last =
+	    regions->count > 0 ? &regions->region[regions->count - 1] : NULL;
 
 	if (last != NULL && last->fd < 0 && last->gpa + last->length == gpa &&
 	    (uint8_t *)last->address + last->length == cover->map + offset) {
 		last->length += PAGE;
 		return 0;
 	}
-	if (*count == max)
+	if (regions->count == regions->max)
 		return error_set(error, E2BIG,
 		    "the coverage map lies in more than %zu pieces of guest "
 		    "memory; make it smaller",
-		    max);
-	regions[(*count)++] = (struct lf_region){
+		    regions->max);
+	regions->region[regions->count++] = (struct lf_region){
 	    .gpa = gpa,
 	    .length = PAGE,
 	    .fd = -1,
@@ -47,23 +47,20 @@ add_page(struct cover *cover, uint64_t gpa, size_t offset,
 
 static int
 shared_prepare(struct cover *cover, struct lf_domain *scout,
-    struct lf_fork_options *options, struct lf_region *regions, size_t *count,
-    size_t max, struct lf_error *error)
+    struct cover_regions *regions, struct lf_error *error)
 {
 	struct cover_shared *shared = (struct cover_shared *)cover;
 	struct vmi_space space;
 	size_t offset;
 	int rc = vmi_space_init(&space, scout, cover->vcpu, error);
 
-	(void)options;
 	for (offset = 0; rc == 0 && offset < cover->map_bytes; offset += PAGE) {
 		uint64_t gpa;
 
 		rc = vmi_space_translate(
 		    &space, shared->address + offset, &gpa, NULL, error);
 		if (rc == 0)
-			rc = add_page(
-			    cover, gpa, offset, regions, count, max, error);
+			rc = add_page(cover, gpa, offset, regions, error);
 	}
 	return rc < 0 ? error_prefix(error, rc, "coverage map at 0x%llx",
 			    (unsigned long long)shared->address)

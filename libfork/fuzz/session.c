@@ -223,9 +223,11 @@ int
 fuzz_mount(
     struct lf_fuzz *fuzz, struct lf_domain *scout, struct lf_error *error)
 {
-	struct lf_region regions[FUZZ_REGIONS_MAX];
+	struct lf_region room[FUZZ_REGIONS_MAX];
+	struct cover_regions regions = {
+	    .region = room, .max = FUZZ_REGIONS_MAX};
 	struct lf_fork_options options;
-	size_t i, count = 0;
+	size_t i;
 	int rc;
 
 	free_watchers(fuzz);
@@ -238,11 +240,10 @@ fuzz_mount(
 
 		cover->vcpu = fuzz->vcpu;
 		if (cover->ops->prepare != NULL)
-			rc = cover->ops->prepare(cover, scout, &options,
-			    regions, &count, FUZZ_REGIONS_MAX, error);
+			rc = cover->ops->prepare(cover, scout, &regions, error);
 	}
-	options.regions = regions;
-	options.region_count = count;
+	options.regions = room;
+	options.region_count = regions.count;
 	if (rc == 0)
 		rc =
 		    lf_domain_fork(fuzz->start, &options, &fuzz->domain, error);
