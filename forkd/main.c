@@ -96,12 +96,43 @@ is_directory_path(const char *option, const char *path)
 	return false;
 }
 
+static bool
+parse_seconds(const char *text, unsigned *ret_seconds)
+{
+	unsigned long number;
+	char *end;
+
+	errno = 0;
+	number = strtoul(text, &end, 10);
+	if (!isdigit((unsigned char)text[0]) || *end != '\0' || errno != 0 ||
+	    number > INT_MAX) {
+		fprintf(stderr,
+		    "forkd: --adopt-within %s: not a number of seconds\n",
+		    text);
+		return false;
+	}
+	*ret_seconds = (unsigned)number;
+	return true;
+}
+
+static bool
+parse_ready_fd(const char *text, int *ret_fd)
+{
+	char *end;
+
+	*ret_fd = (int)strtol(text, &end, 10);
+	if (*end != '\0' || fcntl(*ret_fd, F_SETFD, FD_CLOEXEC) < 0) {
+		fprintf(stderr,
+		    "forkd: --ready-fd %s: not an open descriptor\n", text);
+		return false;
+	}
+	return true;
+}
+
 static int
 parse_options(
     int argc, char **argv, struct daemon_options *options, bool *ret_probe)
 {
-	unsigned long number;
-	char *end;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
@@ -126,31 +157,15 @@ parse_options(
 			options->qemu_user = optarg;
 			break;
 		case OPTION_ADOPT_WITHIN:
-			errno = 0;
-			number = strtoul(optarg, &end, 10);
-			if (!isdigit((unsigned char)optarg[0]) ||
-			    *end != '\0' || errno != 0 || number > INT_MAX) {
-				fprintf(stderr,
-				    "forkd: --adopt-within %s: not a number of "
-				    "seconds\n",
-				    optarg);
+			if (!parse_seconds(optarg, &options->adopt_within))
 				return 2;
-			}
-			options->adopt_within = (unsigned)number;
 			break;
 		case OPTION_AUTO_EXIT:
 			options->auto_exit = true;
 			break;
 		case OPTION_READY_FD:
-			options->ready_fd = (int)strtol(optarg, &end, 10);
-			if (*end != '\0' ||
-			    fcntl(options->ready_fd, F_SETFD, FD_CLOEXEC) < 0) {
-				fprintf(stderr,
-				    "forkd: --ready-fd %s: not an open "
-				    "descriptor\n",
-				    optarg);
+			if (!parse_ready_fd(optarg, &options->ready_fd))
 				return 2;
-			}
 			break;
 		case OPTION_DEBUG:
 			options->debug = true;

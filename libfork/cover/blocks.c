@@ -303,6 +303,28 @@ padding(const struct finder *finder, const struct piece *piece, size_t at)
 	return insn.len;
 }
 
+/* How far to go on from here; what begins here is known afterwards. */
+static int
+sweep_at(struct finder *finder, struct piece *piece, size_t at,
+    size_t *ret_skip, struct lf_error *error)
+{
+	const size_t known = piece->notes[at] & LENGTH;
+	int rc;
+
+	if (known != 0 || (piece->notes[at] & (INSIDE | MISSING)) != 0) {
+		*ret_skip = known != 0 ? known : 1;
+		return 0;
+	}
+	*ret_skip = padding(finder, piece, at);
+	if (*ret_skip != 0)
+		return 0;
+	rc = lead(finder, piece->start + at, error);
+	if (rc == 0)
+		rc = work(finder, error);
+	*ret_skip = piece->notes[at] & LENGTH ? 0 : 1;
+	return rc;
+}
+
 /*
  * What no way led to. It begins where known code ends, so that instructions
  * are met at their beginnings.
@@ -310,32 +332,14 @@ padding(const struct finder *finder, const struct piece *piece, size_t at)
 static int
 sweep(struct finder *finder, struct lf_error *error)
 {
-	size_t i, at;
+	size_t i, at, skip;
 	int rc = 0;
 
 	for (i = 0; i < finder->piece_count; i++) {
 		struct piece *piece = &finder->pieces[i];
 
-		for (at = 0; at < piece->len && rc == 0;) {
-			size_t skip = 1;
-
-			if (piece->notes[at] & LENGTH) {
-				at += piece->notes[at] & LENGTH;
-				continue;
-			}
-			if ((piece->notes[at] & (INSIDE | MISSING)) == 0) {
-				skip = padding(finder, piece, at);
-				if (skip == 0) {
-					rc = lead(
-					    finder, piece->start + at, error);
-					if (rc == 0)
-						rc = work(finder, error);
-					skip =
-					    piece->notes[at] & LENGTH ? 0 : 1;
-				}
-			}
-			at += skip;
-		}
+		for (at = 0; at < piece->len && rc == 0; at += skip)
+			rc = sweep_at(finder, piece, at, &skip, error);
 	}
 	return rc;
 }
