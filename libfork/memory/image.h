@@ -16,6 +16,8 @@
 
 #include <libfork/error.h>
 
+#include "memory/ram_file.h"
+
 /* A delta is made of whole runs of this many bytes, at aligned offsets. */
 #define RAM_RUN_BYTES (64UL << 10)
 
@@ -25,50 +27,6 @@
 /* With a delta and a device stream they still fit into one message. */
 #define RAM_FILES_MAX  60
 #define RAM_BLOCKS_MAX 256
-
-/* One file of guest memory, shared by reference. */
-struct ram_file;
-
-/*
- * A new, empty memfd of `size` bytes, sealed against shrinking and growing.
- * `name` is what /proc shows.
- */
-int ram_file_new(const char *name, uint64_t size, struct ram_file **ret,
-    struct lf_error *error);
-
-/*
- * Takes memory from `fd` (borrowed, duplicated). A file that is sealed against
- * writing is used as it is; so is any other when `trusted`: the caller knows
- * that nobody writes it any more. Else somebody may still write it: its bytes
- * are copied, and the log says so. -EINVAL when it is no regular file, is
- * smaller than `size`, or when size is not whole pages.
- */
-int ram_file_adopt(const char *name, int fd, uint64_t size, bool trusted,
-    struct ram_file **ret, struct lf_error *error);
-
-struct ram_file *ram_file_ref(struct ram_file *file);
-void ram_file_unref(struct ram_file *file);
-unsigned ram_file_refs(const struct ram_file *file);
-int ram_file_fd(const struct ram_file *file);
-uint64_t ram_file_size(const struct ram_file *file);
-
-/*
- * Maps the file read-only into this process, once for all who ask, until the
- * file is freed. Afterwards ram_file_bytes() is where.
- */
-int ram_file_map(struct ram_file *file, struct lf_error *error);
-const uint8_t *ram_file_bytes(const struct ram_file *file);
-
-/* Writes all of `bytes`; for files that are not sealed yet. */
-int ram_file_write(const struct ram_file *file, uint64_t offset,
-    const void *bytes, uint64_t len, struct lf_error *error);
-
-/* Copies what is not a hole in `from`'s first `size` bytes. */
-int ram_file_copy_data(const struct ram_file *to, int from, uint64_t size,
-    const char *name, struct lf_error *error);
-
-/* Nobody writes the file from now on; mappings that exist go on. */
-int ram_file_seal(const struct ram_file *file, struct lf_error *error);
 
 /* A RAM block as QEMU knows it: where its bytes lie. */
 struct ram_block {

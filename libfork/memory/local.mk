@@ -10,6 +10,8 @@ libfork_sources += \
 	libfork/memory/map.c \
 	libfork/memory/map.h \
 	libfork/memory/pagemap.c \
+	libfork/memory/ram_file.c \
+	libfork/memory/ram_file.h \
 	libfork/memory/view.c \
 	libfork/memory/view.h \
 	libfork/memory/view_find.c
