@@ -3,14 +3,16 @@
  * The programs of the test guest. All are linked into one static binary,
  * called by the name of the program; main.c holds the table.
  *
- * The pattern and the hash are part of the contract with the tests on the
- * host, which compute both on their own.
+ * The pattern (pattern.h) and the hash are part of the contract with the tests
+ * on the host, which compute the hash on their own.
  */
 #ifndef GUEST_H
 #define GUEST_H
 
 #include <stddef.h>
 #include <stdint.h>
+
+#include "pattern.h"
 
 int agent_main(int argc, char **argv);
 int clock_main(int argc, char **argv);
@@ -24,10 +26,6 @@ int remap_main(int argc, char **argv);
 int screen_main(int argc, char **argv);
 int show_main(int argc, char **argv);
 int tick_main(int argc, char **argv);
-
-/* Fill len bytes (a multiple of 8) with the pattern of this seed: the
- * little-endian word number i is splitmix64(seed + i). */
-void pattern_fill(void *buffer, size_t len, uint64_t seed);
 
 /* FNV-1a, 64 bits. */
 uint64_t hash_bytes(const void *buffer, size_t len);

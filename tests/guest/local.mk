@@ -15,6 +15,7 @@ guest_files = \
 	tests/guest/main.c \
 	tests/guest/mem.c \
 	tests/guest/net \
+	tests/guest/pattern.h \
 	tests/guest/serial.S \
 	tests/guest/writers.c
 EXTRA_DIST += $(guest_files) tests/guest/test-guest.sh

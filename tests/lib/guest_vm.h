@@ -18,6 +18,7 @@
 #include <libfork/snapshot.h>
 
 #include "base/cleanup.h"
+#include "guest/pattern.h"
 
 DEFINE_CLEANUP(struct lf_domain_config *, lf_domain_config_free);
 DEFINE_CLEANUP(struct lf_domain *, lf_domain_free);
@@ -93,9 +94,6 @@ const char *console_run(struct console *console, const char *format, ...)
  * Fails the test when the numbers before it do not follow one another.
  */
 unsigned ticks_check(const char *text);
-
-/* The test guest's pattern (tests/guest/README.md). */
-void pattern_fill(void *buffer, size_t len, uint64_t seed);
 
 /* FNV-1a of a whole file. */
 uint64_t file_hash(int fd);
