@@ -38,6 +38,22 @@ assert_same_section(const struct sample *sample, const char *name,
 	    section->length);
 }
 
+/* What is written of a vCPU is what the sample has of it. */
+static void
+assert_same_sections(
+    const struct sample *sample, unsigned index, const struct qemu_vcpu *vcpu)
+{
+	struct writer w;
+
+	writer_init(&w);
+	qemu_cpu_save(&vcpu->cpu, &w);
+	assert_same_section(sample, "cpu", index, &w);
+	writer_reset(&w);
+	qemu_apic_save(&vcpu->apic, &w);
+	assert_same_section(sample, "apic", index, &w);
+	writer_done(&w);
+}
+
 struct vcpu_of {
 	char name[32];
 	unsigned index;
@@ -61,15 +77,8 @@ ParameterizedTest(struct vcpu_of *of, cpu_sections, come_out_byte_for_byte)
 {
 	struct sample sample = sample_open(of->name);
 	struct qemu_vcpu vcpu = sample_vcpu(&sample, of->index, of->tcg);
-	struct writer w;
 
-	writer_init(&w);
-	qemu_cpu_save(&vcpu.cpu, &w);
-	assert_same_section(&sample, "cpu", of->index, &w);
-	writer_reset(&w);
-	qemu_apic_save(&vcpu.apic, &w);
-	assert_same_section(&sample, "apic", of->index, &w);
-	writer_done(&w);
+	assert_same_sections(&sample, of->index, &vcpu);
 	sample_close(&sample);
 }
 
@@ -86,20 +95,13 @@ ParameterizedTest(struct vcpu_of *of, cpu_sections, survive_the_state_table)
 	struct cpu_state *state = sample_translate(&vcpu);
 	uint64_t bv = vcpu.cpu.xstate_bv;
 	struct lf_error error;
-	struct writer w;
 
 	cr_assert_eq(qemu_vcpu_from_state(&vcpu, &sample_layout, state, &error),
 	    0, "%s", error.message);
 	/* A TCG does not keep XSTATE_BV up to date. */
 	if (of->tcg)
 		vcpu.cpu.xstate_bv = bv;
-	writer_init(&w);
-	qemu_cpu_save(&vcpu.cpu, &w);
-	assert_same_section(&sample, "cpu", of->index, &w);
-	writer_reset(&w);
-	qemu_apic_save(&vcpu.apic, &w);
-	assert_same_section(&sample, "apic", of->index, &w);
-	writer_done(&w);
+	assert_same_sections(&sample, of->index, &vcpu);
 	cpu_state_free(state);
 	sample_close(&sample);
 }
