@@ -9,7 +9,8 @@
  *   S  says "silent", and never touches a device again
  *   X  says "armed": where the serial port is not there any more, jumps to
  *      where no memory is
- *   T  the same, but there it faults without a table of handlers
+ *   T  the same, but there it faults without a table of handlers; in protected
+ *      mode, since in real mode not every KVM looks at the table's limit
  *
  * Runs on any PC machine type, with one vCPU, in real mode.
  */
@@ -93,14 +94,20 @@ status:
 	je	2f
 	cmpb	$'X', ARMED
 	jne	1f
-	lgdtl	%cs:gdt_pointer		/* to where addresses are longer */
+	call	protect
+	ljmpl	$8, $NOWHERE
+1:	ret
+2:	call	protect
+	lidtl	%cs:no_handlers
+	ud2
+
+/* To protected mode, where addresses are longer and handlers have gates. */
+protect:
+	lgdtl	%cs:gdt_pointer
 	movl	%cr0, %eax
 	orb	$1, %al
 	movl	%eax, %cr0
-	ljmpl	$8, $NOWHERE
-1:	ret
-2:	lidtl	%cs:no_handlers
-	int	$3
+	ret
 
 	.include "serial.S"
 
