@@ -2,8 +2,8 @@
 /*
  * Two-phase forks of guests: forked onto bare KVM without a device model, run
  * there, reset, given one late. Needs a KVM that runs kernel code as hardware
- * does: here, or in the lab (test-two-phase.sh). More kinds of machines are in
- * test_two_phase_kinds.
+ * does: here, or in the lab (test-two-phase.sh). More kinds of machines, and of
+ * forks, are in test_two_phase_kinds.
  */
 #include <config.h>
 
@@ -27,53 +27,6 @@ Test(two_phase, one_vcpu_on_pc)
 Test(two_phase, two_vcpus_on_q35)
 {
 	goes_on_both_ways(&(struct kind){LF_MACHINE_Q35, .vcpus = 2});
-}
-
-/*
- * With all interrupts a timer wakes a sleeper, who writes to the console: there
- * the fork stops, if not at another device before, and with its device model
- * the text comes out.
- */
-static void
-wakes_a_sleeper(const struct kind *kind)
-{
-	static const char sleeper[] = "(sleep 10; echo woken >/dev/console) &";
-	struct frozen frozen = {0};
-	struct parent *parent = &frozen.parent;
-	struct lf_domain *fork;
-	struct console console;
-
-	parent_boot(parent, kind);
-	for (;;) {
-		size_t from = parent->console.len;
-
-		console_run(&parent->console, sleeper);
-		freeze(&frozen);
-		if (strstr(parent->console.text + from, "woken") == NULL)
-			break;
-		thaw(&frozen); /* too late, on a busy machine */
-	}
-	fork = fork_with_all_interrupts(frozen.snapshot, "awake");
-	for (int round = 0; round < 2; round++) {
-		OK(lf_domain_unpause(fork, &error));
-		wait_until_stopped(fork);
-		cr_assert_eq(lf_domain_state(fork), LF_DOMAIN_PAUSED, "%s",
-		    lf_domain_reason(fork));
-		if (round == 0)
-			OK(lf_domain_reset(fork, &error));
-	}
-	launch_late(parent, fork, "awake", &console);
-	console_wait(&console, 0, "woken", 120000);
-	console_run(&console, "show");
-	console_close(&console);
-	lf_domain_free(fork);
-	lf_snapshot_unref(frozen.snapshot);
-	parent_end(parent);
-}
-
-Test(two_phase, all_interrupts_on_pc)
-{
-	wakes_a_sleeper(&(struct kind){LF_MACHINE_PC, .vcpus = 1});
 }
 
 /* --- a parent without KVM --- */
