@@ -245,8 +245,8 @@ start_forks(struct forking *f)
 
 	/* Held while forks that fail at once come back into this function. */
 	f->running++;
-	while (no_forks_wanted(f) == NULL && f->started < f->wanted &&
-	       f->running <= limit) {
+	while (f->started < f->wanted && f->running <= limit &&
+	       no_forks_wanted(f) == NULL) {
 		struct domain *parent =
 		    registry_find_id(&f->daemon->registry, f->parent);
 		cleanup_close int devstate = -1;
@@ -273,7 +273,7 @@ start_forks(struct forking *f)
 			    devstate, f->paused, on_forked, f);
 	}
 	if (--f->running == 0 &&
-	    (no_forks_wanted(f) != NULL || f->started == f->wanted))
+	    (f->started == f->wanted || no_forks_wanted(f) != NULL))
 		finish_forking(f);
 }
 
