@@ -4,10 +4,9 @@
  */
 #include "forkd/config_json.h"
 
-#include <string.h>
-
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/json_text.h"
 
 int
 config_json_make(const struct lf_domain_config *config, json_t **ret_value,
@@ -27,10 +26,10 @@ int
 config_json_read(const json_t *value, struct lf_domain_config **ret_config,
     struct lf_error *error)
 {
-	cleanup_free char *text = json_dumps(value, JSON_COMPACT);
+	size_t len;
+	cleanup_free char *text = json_text(value, JSON_COMPACT, &len);
 
 	if (text == NULL)
 		return error_nomem(error);
-	return lf_domain_config_from_json(
-	    text, strlen(text), ret_config, error);
+	return lf_domain_config_from_json(text, len, ret_config, error);
 }

@@ -17,6 +17,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/io.h"
+#include "base/json_text.h"
 #include "base/sys.h"
 #include "control/paths.h"
 
@@ -127,28 +128,11 @@ rundir_lock(const char *run_dir, int *ret_fd, struct lf_error *error)
 	return 0;
 }
 
-/*
- * A value as text; NULL when out of memory. Into a buffer of known size: where
- * json_dumps() cannot make its own larger, it leaves out an object's key and
- * goes on.
- */
-static char *
-format(const json_t *value, size_t *ret_len)
-{
-	size_t len = json_dumpb(value, NULL, 0, JSON_INDENT(1));
-	cleanup_free char *text = len > 0 ? sys.malloc(len) : NULL;
-
-	if (text == NULL || json_dumpb(value, text, len, JSON_INDENT(1)) != len)
-		return NULL;
-	*ret_len = len;
-	return take_ptr(text);
-}
-
 int
 rundir_write_json(const char *path, const json_t *value, struct lf_error *error)
 {
 	size_t len = 0;
-	cleanup_free char *text = format(value, &len);
+	cleanup_free char *text = json_text(value, JSON_INDENT(1), &len);
 	cleanup_free char *fresh = rundir_path("%s.new", path);
 	cleanup_close int fd = -1;
 	int rc;

@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/json_text.h"
 #include "base/sys.h"
 
 void
@@ -145,17 +146,12 @@ frame_next(struct frame_reader *r, json_t **ret_object, struct lf_error *error)
 char *
 frame_format(const json_t *object, size_t *ret_len)
 {
-	size_t len = json_dumpb(object, NULL, 0, JSON_COMPACT);
-	char *line = len > 0 ? sys.malloc(len + 2) : NULL;
+	size_t len;
+	char *line = json_text(object, JSON_COMPACT, &len);
 
 	if (line == NULL)
 		return NULL;
-	if (json_dumpb(object, line, len, JSON_COMPACT) != len) {
-		free(line);
-		return NULL;
-	}
 	line[len] = '\n';
-	line[len + 1] = '\0';
 	*ret_len = len + 1;
 	return line;
 }

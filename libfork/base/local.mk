@@ -14,6 +14,8 @@ libfork_base_libbase_la_SOURCES = \
 	libfork/base/frame.h \
 	libfork/base/io.c \
 	libfork/base/io.h \
+	libfork/base/json_text.c \
+	libfork/base/json_text.h \
 	libfork/base/log.c \
 	libfork/base/log.h \
 	libfork/base/reader.c \

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/json_text.h"
 #include "base/log.h"
 #include "domain/backend.h"
 #include "domain/qemu_domain.h"
@@ -268,11 +269,12 @@ backend_describe(
     struct lf_domain *domain, char **ret_json, struct lf_error *error)
 {
 	json_t *facts = NULL;
+	size_t len;
 	int rc = qemu_describe(qemu_of(domain), &facts, error);
 
 	if (rc < 0)
 		return rc;
-	*ret_json = json_dumps(facts, JSON_COMPACT);
+	*ret_json = json_text(facts, JSON_COMPACT, &len);
 	json_decref(facts);
 	return *ret_json != NULL ? 0 : error_nomem(error);
 }

@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/json_text.h"
 #include "base/sys.h"
 #include "base/writer.h"
 #include "qemu/chip_sections.h"
@@ -223,7 +224,7 @@ write_stream(struct work *work, struct lf_error *error)
 {
 	const struct stream *base = work->parts->base;
 	char *description;
-	size_t i;
+	size_t len, i;
 
 	writer_bytes(&work->w, base->data, base->devices);
 	for (i = 0; i < work->devices->section_count; i++) {
@@ -243,13 +244,13 @@ write_stream(struct work *work, struct lf_error *error)
 		writer_u8(&work->w, STREAM_FOOTER);
 		writer_be32(&work->w, section->number);
 	}
-	description = json_dumps(work->description, JSON_COMPACT);
+	description = json_text(work->description, JSON_COMPACT, &len);
 	if (description == NULL)
 		return error_nomem(error);
 	writer_u8(&work->w, STREAM_EOF);
 	writer_u8(&work->w, STREAM_VMDESC);
-	writer_be32(&work->w, (uint32_t)strlen(description));
-	writer_bytes(&work->w, description, strlen(description));
+	writer_be32(&work->w, (uint32_t)len);
+	writer_bytes(&work->w, description, len);
 	free(description);
 	return writer_status(&work->w, error);
 }

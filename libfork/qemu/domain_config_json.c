@@ -14,8 +14,8 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/json_text.h"
 #include "base/sys.h"
-#include "base/writer.h"
 #include "qemu/domain_config_table.h"
 #include "qemu/domain_config_value.h"
 
@@ -104,13 +104,6 @@ type_to_json(const struct config_type *type, const void *object)
 	return take_ptr(json);
 }
 
-static int
-append(const char *bytes, size_t len, void *opaque)
-{
-	writer_bytes(opaque, bytes, len);
-	return 0;
-}
-
 int
 domain_config_to_value(const struct lf_domain_config *config,
     json_t **ret_value, struct lf_error *error)
@@ -126,26 +119,18 @@ domain_config_to_value(const struct lf_domain_config *config,
 	return 0;
 }
 
-/*
- * Into a writer, which remembers what it lost: jansson 2.14's json_dumps()
- * drops a member's name when it is out of memory, and goes on.
- */
 int
 lf_domain_config_to_json(const struct lf_domain_config *config, char **ret_text,
     struct lf_error *error)
 {
 	cleanup_json json_t *json = NULL;
-	cleanup(writer_done) struct writer w = {0};
+	size_t len;
 	int rc = domain_config_to_value(config, &json, error);
 
 	if (rc < 0)
 		return rc;
-	rc = json_dump_callback(json, append, &w, JSON_COMPACT);
-	writer_u8(&w, '\0');
-	if (rc < 0 || writer_status(&w, NULL) < 0)
-		return error_nomem(error);
-	*ret_text = (char *)take_ptr(w.data);
-	return 0;
+	*ret_text = json_text(json, JSON_COMPACT, &len);
+	return *ret_text != NULL ? 0 : error_nomem(error);
 }
 
 static int

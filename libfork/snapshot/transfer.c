@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/fdpass.h"
+#include "base/json_text.h"
 #include "base/sys.h"
 #include "snapshot/manifest.h"
 
@@ -66,11 +67,12 @@ describe(struct lf_snapshot *snapshot, char **ret_text,
 {
 	json_t *manifest;
 	char *text = NULL;
+	size_t len;
 
 	pthread_mutex_lock(&snapshot->lock);
 	manifest = manifest_write(snapshot);
 	if (manifest != NULL)
-		text = json_dumps(manifest, JSON_COMPACT);
+		text = json_text(manifest, JSON_COMPACT, &len);
 	json_decref(manifest);
 	*ret_image = ram_image_ref(snapshot->image);
 	*ret_fd_count = manifest_files(snapshot, fds);
@@ -138,7 +140,7 @@ receive_all(int sock, void *buf, size_t len, struct received *received,
 		if (count == FDPASS_LOST)
 			return error_set(error, EMFILE,
 			    "its files did not arrive: this process has too "
-			    "many open");
+			    "many open (raise its limit, RLIMIT_NOFILE)");
 		received->count += count;
 		if (n == 0)
 			return error_set(error, ECONNRESET,

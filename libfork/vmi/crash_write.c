@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/json_text.h"
 #include "base/sys.h"
 #include "base/writer.h"
 #include "snapshot/hex_json.h"
@@ -229,7 +230,7 @@ write_json(struct lf_crash *crash, struct lf_error *error)
 {
 	json_t *object;
 	char place[160];
-	char *text;
+	size_t len;
 
 	object = json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:s, s:s*}", "id",
 	    crash->id, "what", crash->what, "at",
@@ -239,12 +240,8 @@ write_json(struct lf_crash *crash, struct lf_error *error)
 	    "registers", regs_json(&crash->regs), "code", code_json(crash),
 	    "stack", stack_json(crash), "stack_from",
 	    crash->chained ? "frame pointers" : "scan", "log", crash->log);
-	text = object != NULL ? json_dumps(object, JSON_INDENT(1)) : NULL;
+	crash->json = json_text(object, JSON_INDENT(1), &len);
 	json_decref(object);
-	if (text == NULL)
-		return error_nomem(error);
-	crash->json = sys.strdup(text);
-	free(text);
 	return crash->json != NULL ? 0 : error_nomem(error);
 }
 
