@@ -43,6 +43,7 @@ tests_lib_libtest_la_SOURCES = \
 	tests/lib/sample.c \
 	tests/lib/sample.h \
 	tests/lib/parser_image.h \
+	tests/lib/parser_session.h \
 	tests/lib/scratch.c \
 	tests/lib/scratch.h
 tests_lib_libtest_la_CPPFLAGS = $(test_cppflags)

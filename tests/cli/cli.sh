@@ -79,6 +79,16 @@ until_ok() {
 	echo "# after $i tries" >&2
 	return 1
 }
+# The boot-less guest, called NAME: bootless NAME [SERIAL].
+bootless() {
+	cat <<-EOF
+		name = "$1"
+		memory = 16
+		firmware = "bootless.bin"
+		accelerator = "tcg"
+		serial = "${2-file:$dir/$1.console}"
+	EOF
+}
 # The last number that a console in a file counted to.
 counted() { tr -d '\r' <"$1" | sed -n 's/^tick \([0-9]*\)$/\1/p' | tail -n 1; }
 counts_past() {

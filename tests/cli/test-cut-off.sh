@@ -10,17 +10,8 @@ program=$top_builddir/xlfork/.libs/xlfork
 [ -x "$program" ] || program=$xlfork
 export LD_LIBRARY_PATH=$top_builddir/libfork/.libs${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 
-config() {
-	cat <<-EOF
-		name = "$1"
-		memory = 16
-		firmware = "bootless.bin"
-		accelerator = "tcg"
-		serial = "${2-file:$dir/$1.console}"
-	EOF
-}
-config one >one.cfg
-config pty pty >pty.cfg
+bootless one >one.cfg
+bootless pty pty >pty.cfg
 did create one.cfg
 
 # --- standard output: closed, full ---
@@ -92,7 +83,7 @@ x destroy pty
 # --- Ctrl-C ---
 listed() { x list | awk 'NR > 1 { print $2 }' | tr '\n' ' '; }
 leaves() { [ "$(listed)" = "$1" ]; }
-config two >two.cfg
+bootless two >two.cfg
 interrupt_create() {
 	local i
 	for i in 0.01 0.02 0.03 0.05 0.08 0.12 0.2; do

@@ -6,16 +6,7 @@
 # that can go wrong at the command line, each with its line and exit status.
 . "$(dirname "$0")/cli.sh"
 
-config() {
-	cat <<-EOF
-		name = "$1"
-		memory = 16
-		firmware = "bootless.bin"
-		accelerator = "tcg"
-		serial = "${2-file:$dir/$1.console}"
-	EOF
-}
-config one >one.cfg
+bootless one >one.cfg
 
 # --- configurations that cannot be ---
 refuses "a missing file" 'none\.cfg: No such file' create none.cfg
@@ -25,15 +16,15 @@ printf '<domain><name>x</name>\n' >broken.xml
 refuses "broken XML, with its place" 'broken\.xml:2:1: ' create broken.xml
 printf 'nmae = "one"\n' >key.cfg
 refuses "an unknown key" "key\.cfg:1:1: nmae: unknown key; did you mean 'name'" create key.cfg
-{ config k; echo 'kernel = "/nonexistent/vmlinuz"'; } | grep -v firmware >kernel.cfg
+{ bootless k; echo 'kernel = "/nonexistent/vmlinuz"'; } | grep -v firmware >kernel.cfg
 refuses "a missing kernel" "kernel\.cfg: .*kernel '/nonexistent/vmlinuz': No such file" \
 	create kernel.cfg
-{ config d; echo 'disk = [ "/nonexistent/d.img,raw,vda,rw" ]'; } >disk.cfg
+{ bootless d; echo 'disk = [ "/nonexistent/d.img,raw,vda,rw" ]'; } >disk.cfg
 refuses "a missing disk" "disk\.cfg: .*'/nonexistent/d.img': No such file" create disk.cfg
-{ config q; echo 'device_model_args = [ "-device", "nonsense" ]'; } >qemu.cfg
+{ bootless q; echo 'device_model_args = [ "-device", "nonsense" ]'; } >qemu.cfg
 refuses "a QEMU that cannot start is quoted" \
 	"qemu\.cfg: .*'nonsense' is not a valid device model name" create qemu.cfg
-{ config m; echo 'device_model_args = [ "-device", "nvme,serial=x" ]'; } >nvme.cfg
+{ bootless m; echo 'device_model_args = [ "-device", "nvme,serial=x" ]'; } >nvme.cfg
 refuses "a device that cannot be forked is named" \
 	'nvme\.cfg: .*nvme is not migratable' create nvme.cfg
 refuses "none of them left a domain" "no domain has the id or name 'q'" info q
@@ -114,11 +105,11 @@ refuses "another number of vCPUs" \
 	"fork-vm: domain 'one' has 1 virtual CPUs, so its fork cannot have 2" \
 	fork-vm -m 2 one
 ok "the parent's number of vCPUs" did fork-vm -m 1 one
-config two >two.cfg
+bootless two >two.cfg
 ok "-C names the fork" did fork-vm -C two.cfg one
 ok "... so" matches "^ *[0-9]+ two " list two
 refuses "-C with a name that is taken" ".*'two' is taken" fork-vm -C two.cfg one
-{ config three; echo 'vcpus = 2'; } >three.cfg
+{ bootless three; echo 'vcpus = 2'; } >three.cfg
 refuses "-C with another frozen thing names both values" '.*vcpus.*2.*1|.*vcpus.*1.*2' \
 	fork-vm -C three.cfg one
 ok "a fork of a fork" did fork-vm two
@@ -133,7 +124,7 @@ if command -v qemu-img >/dev/null; then
 	qemu-img create -q -f raw base.img 1M
 	qemu-img create -q -f qcow2 -F raw -b "$dir/base.img" old.qcow2
 	disk_config() {
-		config "$1"
+		bootless "$1"
 		echo "disk = [ \"$2,vda,rw\" ]"
 	}
 	disk_config base base.img,raw >base.cfg
@@ -164,7 +155,7 @@ until_ok counts_past one.console "$before" >/dev/null
 refuses "-Q of an older snapshot says what differs" \
 	"fork-vm -Q 'stale': .*not of this snapshot: .* differs from field '(env\.|cpu_)" \
 	fork-vm -Q stale one
-{ config foreign; echo 'rng = on'; } >foreign.cfg
+{ bootless foreign; echo 'rng = on'; } >foreign.cfg
 did create foreign.cfg && did save-devstate foreign foreign.state
 refuses "-Q of another domain says what differs" \
 	"fork-vm -Q 'foreign.state': .*the device state has a section '[^']*rng" \
@@ -174,7 +165,7 @@ x destroy -r one
 
 # What was measured differs from run to run, what is concluded does not.
 concluded() { sed -E 's/[0-9.]+/N/g; s/ +/ /g' "$1"; }
-config auto | sed 's/"tcg"/"auto"/' >auto.cfg
+bootless auto | sed 's/"tcg"/"auto"/' >auto.cfg
 ok "create with whatever accelerator this host is good for" did create -p auto.cfg
 did info auto && sed -n 's/^accelerator: .*(auto: \(.*\))$/\1/p' out >chosen
 x destroy auto
@@ -184,7 +175,7 @@ ok "the reason is the one that doctor gives" [ \
 
 timeout 600 "$xlfork" events >happened 2>&1 &
 events=$!
-config pty pty >pty.cfg
+bootless pty pty >pty.cfg
 # There is something to be heard until it is heard.
 hears() {
 	x create -p pty.cfg >/dev/null
@@ -272,7 +263,7 @@ if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
 fi
 if [ "$(id -u)" = 0 ] && unshare --mount true 2>/dev/null; then
 	truncate -s 1M disk.img
-	{ config full; echo 'disk = [ "disk.img,raw,vda,rw" ]'; } >full.cfg
+	{ bootless full; echo 'disk = [ "disk.img,raw,vda,rw" ]'; } >full.cfg
 	cat >full.sh <<-EOF
 		mount -t tmpfs -o size=64k,mode=0700 none "$dir/small" || exit 1
 		export FORKD_STATE_DIR=$dir/small FORKD_RUN_DIR=$dir/run.full

@@ -14,7 +14,7 @@
 
 #include <libfork/fuzz.h>
 
-#include "lib/parser_image.h"
+#include "lib/parser_session.h"
 
 #define REPLAYS 100
 
@@ -26,29 +26,6 @@
 #define HANG_REPLAYS 10
 
 TestSuite(crashes, .init = open_image, .fini = close_image);
-
-static void
-target_options(struct lf_fuzz_options *options)
-{
-	lf_fuzz_options_init(options);
-	options->input_address = SHARED(bytes);
-	options->input_max = JSON_INPUT_MAX;
-	options->size_address = SHARED(len);
-	options->size_bytes = 8;
-	options->timeout_ms = 300000;
-	/* The guest says that it is done by a port. */
-	options->io = LF_FUZZ_IO_STOP;
-	options->symbols = image.symbols;
-}
-
-static struct lf_fuzz *
-open_session(const struct lf_fuzz_options *options)
-{
-	struct lf_fuzz *fuzz;
-
-	OK(lf_fuzz_open(image.snapshot, options, &fuzz, &error));
-	return fuzz;
-}
 
 static void
 run(struct lf_fuzz *fuzz, const char *input, struct lf_fuzz_outcome *outcome)

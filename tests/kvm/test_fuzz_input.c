@@ -83,7 +83,7 @@ call_options(struct lf_fuzz_options *options, size_t max)
 	options->input_max = max;
 	options->size_register = LF_FUZZ_RSI;
 	options->stop_at_return = true;
-	options->timeout_ms = 60000;
+	options->timeout_ms = 300000;
 	options->verify_every = 1;
 	options->symbols = image.symbols;
 }

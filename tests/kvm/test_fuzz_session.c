@@ -22,32 +22,10 @@
 #include <libfork/fuzz.h>
 
 #include "fuzz/afl.h"
-#include "lib/parser_image.h"
+#include "lib/parser_session.h"
 
 TestSuite(fuzz_session, .init = open_image, .fini = close_image);
 TestSuite(fork_server, .init = open_image, .fini = close_image);
-
-static void
-target_options(struct lf_fuzz_options *options)
-{
-	lf_fuzz_options_init(options);
-	options->input_address = SHARED(bytes);
-	options->input_max = JSON_INPUT_MAX;
-	options->size_address = SHARED(len);
-	options->size_bytes = 8;
-	options->timeout_ms = 60000;
-	options->io = LF_FUZZ_IO_STOP;
-	options->symbols = image.symbols;
-}
-
-static struct lf_fuzz *
-open_session(const struct lf_fuzz_options *options)
-{
-	struct lf_fuzz *fuzz;
-
-	OK(lf_fuzz_open(image.snapshot, options, &fuzz, &error));
-	return fuzz;
-}
 
 static enum lf_fuzz_result
 run(struct lf_fuzz *fuzz, const char *input)
@@ -87,7 +65,7 @@ Test(fuzz_session, how_long_a_run_may_last_can_be_changed)
 	fuzz = open_session(&options);
 	OK(lf_fuzz_set_timeout(fuzz, 200, &error));
 	cr_assert_eq(run(fuzz, "!l"), LF_FUZZ_HANG);
-	OK(lf_fuzz_set_timeout(fuzz, 60000, &error));
+	OK(lf_fuzz_set_timeout(fuzz, 300000, &error));
 	cr_assert_eq(run(fuzz, "[1]"), LF_FUZZ_OK);
 	lf_fuzz_close(fuzz);
 }

@@ -233,7 +233,7 @@ static void
 check_freeze_at(struct lf_domain *running, uint64_t address)
 {
 	const struct lf_freeze_at at = {.address = address,
-				      .timeout_ms = 60000},
+				      .timeout_ms = 300000},
 				  never = {.address = 0x10, .timeout_ms = 500};
 	struct lf_snapshot *snapshot = NULL;
 	struct lf_arrival arrival = {.vcpu = 7};

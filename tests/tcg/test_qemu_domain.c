@@ -230,7 +230,7 @@ Test(qemu_domain, a_guest_that_is_asked_to_powers_off)
 		free(guest_wait_text(config->serial.path, "off\n"));
 		pfd.fd = lf_domain_event_fd(domain);
 		while (lf_domain_state(domain) == LF_DOMAIN_RUNNING) {
-			cr_assert_eq(poll(&pfd, 1, 60000), 1);
+			cr_assert_eq(poll(&pfd, 1, 300000), 1);
 			lf_domain_dispatch(domain, NULL, &error);
 		}
 		cr_assert_eq(lf_domain_state(domain), LF_DOMAIN_ENDED, "%s",

@@ -45,9 +45,9 @@ static void __attribute__((noreturn)) count_listed(const char *path)
 	struct lf_error error;
 	size_t count;
 
-	if (control_client_connect(path, 60000, &client, &error) < 0 ||
+	if (control_client_connect(path, 300000, &client, &error) < 0 ||
 	    control_client_call(client, "list", json_object(), NULL, NULL,
-		60000, &result, &error) < 0) {
+		300000, &result, &error) < 0) {
 		fprintf(stderr, "%s\n", error.message);
 		_exit(1);
 	}
